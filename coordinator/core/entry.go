@@ -1,0 +1,116 @@
+package core
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/model"
+	"github.com/sluice-engine/sluice/plan"
+)
+
+// Version is the version of the core's durable entries. A journal with a newer one is refused by
+// name. It changes whenever an entry means something else.
+const Version = 1
+
+// MaxEntryBytes limits an encoded entry; a plan is cut into several PlanPart entries to keep it.
+const MaxEntryBytes = 1 << 20
+
+// Entry is one durable fact. Exactly one of the pointers is set. Now never goes back within a journal.
+// Entries are stored as JSON; fields may be added, never renamed or given another meaning.
+type Entry struct {
+	Version int       `json:"version"`
+	Now     time.Time `json:"now"`
+
+	JobSubmitted   *JobSubmitted   `json:"job_submitted,omitempty"`
+	JobPlanned     *JobPlanned     `json:"job_planned,omitempty"`
+	PlanPart       *PlanPart       `json:"plan_part,omitempty"` // precede their JobPlanned
+	StageStarted   *StageStarted   `json:"stage_started,omitempty"`
+	ReducePart     *ReducePart     `json:"reduce_part,omitempty"` // precede their StageStarted
+	AttemptStarted *AttemptStarted `json:"attempt_started,omitempty"`
+	MapCommitted   *MapCommitted   `json:"map_committed,omitempty"`
+	TaskCommitted  *TaskCommitted  `json:"task_committed,omitempty"`
+	OutputsLost    *OutputsLost    `json:"outputs_lost,omitempty"`
+	ExecutorLost   *ExecutorLost   `json:"executor_lost,omitempty"`
+	PublishMoved   *PublishMoved   `json:"publish_moved,omitempty"`
+	JobEnded       *JobEnded       `json:"job_ended,omitempty"`
+}
+
+// JobSubmitted, JobPlanned … are the facts. Their fields are what replay needs and nothing else.
+type JobSubmitted struct {
+	Job  model.JobID   `json:"job"`
+	UUID string        `json:"uuid"`
+	Spec model.JobSpec `json:"spec"`
+}
+
+// PlanPart carries some of a plan's splits or old files, in order.
+type PlanPart struct {
+	Job    model.JobID    `json:"job"`
+	Splits []model.Split  `json:"splits,omitempty"`
+	Old    []plan.OldFile `json:"old,omitempty"`
+}
+
+// JobPlanned ends the plan parts and carries the rest of the plan.
+type JobPlanned struct {
+	Job        model.JobID   `json:"job"`
+	Conf       model.JobConf `json:"conf"`
+	InputFiles int64         `json:"input_files"`
+	InputRows  int64         `json:"input_rows"`
+	InputBytes int64         `json:"input_bytes"`
+}
+
+// ReducePart carries some of a reduce stage's ranges, in order.
+type ReducePart struct {
+	Stage  model.StageID       `json:"stage"`
+	Ranges []model.ReduceRange `json:"ranges"`
+}
+
+// StageStarted says that the tasks of a stage are fixed and may run.
+type StageStarted struct {
+	Stage model.StageID  `json:"stage"`
+	Kind  model.TaskKind `json:"kind"`
+	Tasks int            `json:"tasks"`
+}
+
+// AttemptStarted says that an attempt was given to an incarnation.
+type AttemptStarted struct {
+	Attempt model.AttemptID   `json:"attempt"`
+	On      model.Incarnation `json:"on"`
+}
+
+// MapCommitted says that a map task's output is this one.
+type MapCommitted struct {
+	On     model.Incarnation `json:"on"`
+	Output model.MapOutput   `json:"output"`
+}
+
+// TaskCommitted says that a writing task's files are these.
+type TaskCommitted struct {
+	On     model.Incarnation `json:"on"`
+	Output model.WriteOutput `json:"output"`
+}
+
+// OutputsLost says that map outputs are gone and their tasks must run again.
+type OutputsLost struct {
+	Attempts []model.AttemptID `json:"attempts"`
+	Why      string            `json:"why"`
+}
+
+// ExecutorLost ends an incarnation.
+type ExecutorLost struct {
+	Incarnation model.Incarnation `json:"incarnation"`
+	Why         string            `json:"why"`
+}
+
+// PublishMoved says that a publish step is done, and so which comes next.
+type PublishMoved struct {
+	Job    model.JobID     `json:"job"`
+	Step   PublishStepKind `json:"step"`
+	Result PublishResult   `json:"result"`
+}
+
+// JobEnded is the last entry of a job (its Cleanup step may still run).
+type JobEnded struct {
+	Job     model.JobID    `json:"job"`
+	State   model.JobState `json:"state"`
+	Failure *model.Failure `json:"failure,omitempty"`
+	Receipt *model.Receipt `json:"receipt,omitempty"`
+}
