@@ -49,7 +49,7 @@ type Register struct {
 	Slots    int // map tasks at a time, each with Threads/Slots threads
 	Memory   int64
 	Held     []HeldOutput
-	Running  []model.AttemptID
+	Running  []model.AttemptID // that run, or whose report was not sent on any session yet
 	Session  uint64 // the shell's name for the stream; Send actions carry it back
 }
 
@@ -169,11 +169,30 @@ type PublishStep struct {
 // JobChanged wakes whoever watches the job. The shell reads the new state with Core.Job.
 type JobChanged struct{ Job model.JobID }
 
-func (Append) action()      {}
-func (PlanJob) action()     {}
-func (Send) action()        {}
-func (PublishStep) action() {}
-func (JobChanged) action()  {}
+// Submitted answers Submit: Asked is the id that the shell made up, Job the one that the job has.
+// They differ when a job with that name and key was there already. It comes after the Append that
+// makes the job durable.
+type Submitted struct{ Asked, Job model.JobID }
+
+// CancelAnswer answers Cancel. Why says why it was not accepted.
+type CancelAnswer struct {
+	Job      model.JobID
+	Accepted bool
+	Why      string
+}
+
+// StopPlan says that nobody waits for the plan any more. The shell may cut the planning short; it
+// answers PlanJob with Planned or PlanFailed in any case, and the job ends only then.
+type StopPlan struct{ Job model.JobID }
+
+func (Append) action()       {}
+func (PlanJob) action()      {}
+func (Send) action()         {}
+func (PublishStep) action()  {}
+func (JobChanged) action()   {}
+func (Submitted) action()    {}
+func (CancelAnswer) action() {}
+func (StopPlan) action()     {}
 
 // Message goes from the coordinator to an executor.
 type Message interface{ message() }
@@ -206,15 +225,16 @@ func (Refused) message()    {}
 type PublishStepKind string
 
 // The steps in their order. Undo replaces all that follow before the commit point; Cleanup comes
-// last on every path, also for a job that failed or was cancelled before it published anything:
-// it removes staged files, the record and the claim.
+// last on every path, also for a job that failed or was cancelled before it published anything
+// (PublishArgs.Conf.StagingDir is empty when it was not even planned): it removes staged files, the
+// record and the claim. A job is seen as ended only after its Cleanup.
 const (
 	StepRecord  PublishStepKind = "record"  // 1: write the publish record
 	StepRename  PublishStepKind = "rename"  // 2: staged files get their names, fsynced
 	StepCheck   PublishStepKind = "check"   // 3: rows by the footers; content when asked
 	StepCommit  PublishStepKind = "commit"  // 4: the commit object, only if absent
 	StepFinish  PublishStepKind = "finish"  // 5: old files go, _SUCCESS, the record goes
-	StepUndo    PublishStepKind = "undo"    // before 4 only: remove what step 2 made
+	StepUndo    PublishStepKind = "undo"    // before 4 only: remove what step 2 made; see PublishResult.Committed
 	StepCleanup PublishStepKind = "cleanup" // staging, share token and claim go
 )
 
@@ -247,4 +267,7 @@ type PublishResult struct {
 	Bytes     int64     // of StepCheck
 	ByContent bool      // StepCheck compared the content hash
 	Removed   int64     // of StepFinish: old files removed
+	// Committed is of StepUndo, which looks for the commit object before it touches anything: it
+	// was there (a commit whose answer was lost), so nothing was undone and the job goes forward.
+	Committed bool
 }
