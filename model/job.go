@@ -152,8 +152,8 @@ func (s *JobSpec) Validate() error {
 	if s.RowGroupSize < 64<<10 {
 		bad("row_group_size", "%s is too small: want at least 64KiB", s.RowGroupSize)
 	}
-	if s.SplitSize < 1 {
-		bad("split_size", "must be positive")
+	if s.SplitSize < 64<<10 {
+		bad("split_size", "%s is too small: want at least 64KiB", s.SplitSize)
 	}
 	if s.Mode != ModeError && s.Mode != ModeOverwrite {
 		bad("mode", "%q: want error or overwrite", s.Mode)
