@@ -36,7 +36,8 @@ GOBUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-w \
 
 .PHONY: build
 build: ## Build the static binary, bin/sluice
-	$(GOBUILD) -o $(BIN)/sluice ./cmd/sluice
+	@echo 'building bin/sluice $(VERSION)'
+	@$(GOBUILD) -o $(BIN)/sluice ./cmd/sluice
 
 # The size of both demos' data.
 export DEMO_ROWS  ?= 2000000
@@ -44,15 +45,20 @@ export DEMO_FILES ?= 200
 
 .PHONY: demo
 demo: build ## Generate event data, run the event job in one process, show the receipt
-	@if [[ -d demo/landing ]]; then echo 'demo/landing is there already (make clean removes it)'; \
-	  else $(BIN)/sluice gen events --out demo/landing --rows $(DEMO_ROWS) --files $(DEMO_FILES); fi
+	@stamp=demo/.landing-$(DEMO_ROWS)x$(DEMO_FILES); \
+	  if [[ -e $$stamp ]]; then echo 'demo/landing is there already (make clean removes it)'; \
+	  else rm -rf demo && bin/sluice gen events --out demo/landing --rows $(DEMO_ROWS) --files $(DEMO_FILES) && touch $$stamp; fi
 	@rm -rf demo/mart
-	$(BIN)/sluice repartition demo/landing --partition-by type --out demo/mart
+	bin/sluice repartition demo/landing --partition-by type --out demo/mart
 	@printf '%s\n' '' 'What to look at next:' \
-	  '  ls demo/mart                            one directory for each of the event types' \
-	  '  bin/sluice verify demo/landing demo/mart   the same rows, and not one more' \
-	  '  bin/sluice plan demo/landing --partition-by type --by device_id -n 16   the 8,000 files it avoids' \
-	  '  make cluster-demo                       the same job on a coordinator and three executors'
+	  '  ls demo/mart' \
+	  '      one directory per event type' \
+	  '  bin/sluice verify demo/landing demo/mart' \
+	  '      the same rows, and not one more' \
+	  '  bin/sluice plan demo/landing --partition-by type --by device_id -n 16' \
+	  '      the program that writes 8,000 files, and the better one' \
+	  '  make cluster-demo' \
+	  '      the same job on a coordinator and three executors'
 
 ##@ A cluster on this machine (needs Docker)
 
@@ -65,9 +71,10 @@ docker-engine:
 # The image is for the engine's system, which need not be this machine's.
 .PHONY: image
 image: docker-engine ## Build the container image sluice:latest
-	rm -rf $(BIN)/image && mkdir -p $(BIN)/image/{data,scratch,tmp}
-	chmod 1777 $(BIN)/image/{data,scratch,tmp}
-	GOOS=linux $(GOBUILD) -o $(BIN)/image/sluice ./cmd/sluice
+	@rm -rf $(BIN)/image && mkdir -p $(BIN)/image/{data,scratch,tmp}
+	@chmod 1777 $(BIN)/image/{data,scratch,tmp}
+	@echo 'building sluice:latest $(VERSION)'
+	@GOOS=linux $(GOBUILD) -o $(BIN)/image/sluice ./cmd/sluice
 	docker build -t sluice:latest .
 
 .PHONY: token
@@ -110,7 +117,9 @@ FUZZTIME ?= 30s
 # `go test -fuzz` takes one target of one package at a time.
 .PHONY: fuzz
 fuzz: ## Run every fuzz target in turn, FUZZTIME (30s) each
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | \
+	@targets=$$(grep -rEo --include='*_test.go' --exclude-dir='.?*' '^func Fuzz[A-Za-z0-9_]+' . | sort) || \
+	  { echo 'there is no fuzz target in this tree' >&2; exit 1; }; \
+	echo "$$targets" | \
 	while IFS=: read -r file func; do \
 	  target=$${func#func }; dir=$$(dirname "$$file"); \
 	  echo "== $$target in $$dir, $(FUZZTIME)"; \
@@ -143,9 +152,9 @@ generate: tool-buf tool-protoc-gen-go tool-protoc-gen-go-grpc ## Make the Go cod
 # Compares with a second generation, not with git, so it judges the tree as it is.
 .PHONY: generate-check
 generate-check: tool-buf tool-protoc-gen-go tool-protoc-gen-go-grpc ## Check that proto/gen is what its sources make
-	@rm -rf $(BIN)/generated
-	$(BIN)/buf generate -o $(BIN)/generated
-	diff -r $(BIN)/generated/proto/gen proto/gen || { echo 'proto/gen is not what proto/ makes: run make generate'; exit 1; }
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  $(BIN)/buf generate -o "$$fresh"; \
+	  diff -r "$$fresh/proto/gen" proto/gen || { echo 'proto/gen is not what proto/ makes: run make generate'; exit 1; }
 
 .PHONY: lint
 lint: tool-golangci-lint tool-buf ## Check formatting, vet, golangci-lint and the protocols
