@@ -158,7 +158,7 @@ generate-check: tool-buf tool-protoc-gen-go tool-protoc-gen-go-grpc ## Check tha
 
 .PHONY: lint
 lint: tool-golangci-lint tool-buf ## Check formatting, vet, golangci-lint and the protocols
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@unformatted=$$(gofmt -l .); \
 	  [[ -z $$unformatted ]] || { printf 'not formatted with gofmt:\n%s\n' "$$unformatted"; exit 1; }
 	go vet ./...
 	cd test && CGO_ENABLED=1 go vet ./...
