@@ -1,0 +1,219 @@
+// Package sink assembles the pieces of partitions into Parquet output files.
+//
+// Files are staged: written under the attempt's name in the staging directory, synced, and listed
+// in a manifest. Nothing here is visible in the output until the job is published.
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/apache/arrow-go/v18/parquet/schema"
+
+	"github.com/sluice-engine/sluice/internal/vfs"
+	"github.com/sluice-engine/sluice/model"
+	"github.com/sluice-engine/sluice/shuffle/block"
+)
+
+// Config says what a Writer writes and where.
+type Config struct {
+	FS   vfs.FS
+	Conf model.JobConf
+	// Schema and KeyValue are those of the output files.
+	Schema   *schema.Schema
+	KeyValue metadata.KeyValueMetadata
+	Attempt  model.AttemptID
+	// Threads is how many files are assembled at once, each of another partition; 0 means 1. Every
+	// file holds up to a row group in memory.
+	Threads int
+	// Progress, when set, is called with the rows, bytes and files written so far, by one goroutine
+	// at a time. It must not block.
+	Progress func(rows, bytes, files int64)
+}
+
+// Writer writes the output files of one attempt. Its methods are called by one goroutine.
+//
+// Partitions are dealt to lanes; a lane works on one partition at a time, in order, so that what a
+// file holds does not depend on their number.
+type Writer struct {
+	cfg   Config
+	names naming
+	lanes []*lane
+
+	key     model.PartitionKey
+	current *lane // of key; nil before the first
+	pending batch // pieces of key that were not handed over yet
+	failed  atomic.Bool
+
+	files   atomic.Int64 // numbers staged files
+	report  sync.Mutex   // guards the totals of Progress, and orders its calls
+	written struct{ rows, bytes, files int64 }
+	closed  bool
+}
+
+// ErrOrder is returned for a key that is below the one before it.
+var ErrOrder = errors.New("partition keys do not ascend")
+
+// batch is pieces of one partition on their way to a lane.
+type batch struct {
+	key    model.PartitionKey
+	pieces []Piece
+	bytes  int64
+}
+
+// Piece is a piece with its owner. Release, when not nil, is called once the piece's bytes are not
+// needed any more; it may be called by another goroutine, and after Append failed or Abort.
+type Piece struct {
+	*block.Piece
+	From    model.AttemptID // the map attempt that made it, for errors
+	Release func()
+}
+
+func (p Piece) release() {
+	if p.Release != nil {
+		p.Release()
+	}
+}
+
+// batchBytes is how much is collected of a partition before its lane is woken.
+const batchBytes = 1 << 20
+
+// New returns a writer. Nothing is written before the first row.
+func New(c Config) (*Writer, error) {
+	codec, err := block.ParseCodec(c.Conf.Codec)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{cfg: c, names: newNaming(c.Conf, c.Attempt)}
+	for range max(c.Threads, 1) {
+		w.lanes = append(w.lanes, startLane(w, codec))
+	}
+	return w, nil
+}
+
+// Append adds a piece to its partition. Keys ascend; the pieces of a key come in the order of their
+// rows. The writer keeps the piece and its bytes until it calls Release.
+func (w *Writer) Append(key model.PartitionKey, p Piece) error {
+	if w.closed {
+		p.release()
+		return errors.New("sink: append after close")
+	}
+	if w.current == nil || key != w.key {
+		if w.current != nil && key.Compare(w.key) < 0 {
+			p.release()
+			return fmt.Errorf("partition %s after %s: %w", key, w.key, ErrOrder)
+		}
+		w.flush()
+		w.key, w.current = key, w.idlest()
+	}
+	w.pending.pieces = append(w.pending.pieces, p)
+	for i := range p.Chunks {
+		w.pending.bytes += p.Chunks[i].CompressedSize()
+	}
+	if w.pending.bytes >= batchBytes {
+		w.flush()
+	}
+	if w.failed.Load() {
+		return w.failure()
+	}
+	return nil
+}
+
+// flush hands the pending pieces to the lane of their partition.
+func (w *Writer) flush() {
+	if len(w.pending.pieces) == 0 {
+		return
+	}
+	w.pending.key = w.key
+	w.current.queued.Add(w.pending.bytes)
+	w.current.in <- w.pending
+	w.pending = batch{}
+}
+
+// idlest is the lane with the fewest bytes waiting.
+func (w *Writer) idlest() *lane {
+	return slices.MinFunc(w.lanes, func(a, b *lane) int { return int(a.queued.Load() - b.queued.Load()) })
+}
+
+// failure joins what the lanes failed with.
+func (w *Writer) failure() error {
+	w.stop()
+	var errs []error
+	for _, l := range w.lanes {
+		errs = append(errs, l.err)
+	}
+	return errors.Join(errs...)
+}
+
+// stop lets the lanes finish and waits for them; nothing can be appended afterwards.
+func (w *Writer) stop() {
+	if w.closed {
+		return
+	}
+	w.closed = true
+	for _, l := range w.lanes {
+		close(l.in)
+	}
+	for _, l := range w.lanes {
+		<-l.done
+	}
+}
+
+// Close finishes the open files, writes the manifest and reports what was staged. After an error the
+// caller calls Abort.
+func (w *Writer) Close() (model.WriteOutput, error) {
+	w.flush()
+	err := w.failure()
+	if err != nil {
+		return model.WriteOutput{}, err
+	}
+	out := model.WriteOutput{Attempt: w.cfg.Attempt}
+	var files []model.StagedFile
+	for _, l := range w.lanes {
+		files = append(files, l.asm.files...)
+		out.Values += l.asm.values
+		out.Hot = hottest(append(out.Hot, l.asm.hot...))
+	}
+	for _, f := range files {
+		out.Files++
+		out.Rows += f.Rows
+		out.Bytes += f.Bytes
+		out.Sizes = countSize(out.Sizes, f.Bytes)
+	}
+	if out.Manifest, err = writeManifest(w.cfg.FS, w.names.manifest(), files); err != nil {
+		return model.WriteOutput{}, err
+	}
+	return out, nil
+}
+
+// Abort removes every staged file and the manifest. It is safe after Close and when called again.
+func (w *Writer) Abort() error {
+	for _, p := range w.pending.pieces {
+		p.release()
+	}
+	w.pending = batch{}
+	w.failed.Store(true) // what waits in the lanes is dropped
+	w.stop()
+	errs := []error{removeStaged(w.cfg.FS, w.names.manifest())}
+	for _, l := range w.lanes {
+		errs = append(errs, l.asm.abort())
+	}
+	return errors.Join(errs...)
+}
+
+// wrote counts a finished file.
+func (w *Writer) wrote(f model.StagedFile) {
+	if w.cfg.Progress == nil {
+		return
+	}
+	w.report.Lock()
+	defer w.report.Unlock()
+	w.written.rows += f.Rows
+	w.written.bytes += f.Bytes
+	w.written.files++
+	w.cfg.Progress(w.written.rows, w.written.bytes, w.written.files)
+}
