@@ -1,13 +1,15 @@
 package spark
 
 import (
+	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 )
 
 const (
 	secondsPerDay = 86_400
-	maxYear       = 9_999_999 // beyond what 32 bits of days hold
+	maxYear       = 999_999_999 // beyond what 64 bits of milliseconds hold
 )
 
 // appendDate prints days since 1970-01-01 in the proleptic Gregorian calendar as java.time does:
@@ -38,10 +40,11 @@ func appendTimestamp(dst []byte, ticks, perSecond int64) []byte {
 
 // appendClock prints ticks since midnight.
 func appendClock(dst []byte, ticks, perSecond int64) []byte {
+	size := uint64(ticks)
 	if ticks < 0 { // no writer should make it
-		dst, ticks = append(dst, '-'), -ticks
+		dst, size = append(dst, '-'), -size
 	}
-	seconds, fraction := ticks/perSecond, ticks%perSecond
+	seconds, fraction := int64(size/uint64(perSecond)), int64(size%uint64(perSecond))
 	dst = appendPadded(dst, seconds/3600, 2)
 	dst = append(dst, ':')
 	dst = appendPadded(dst, seconds/60%60, 2)
@@ -159,26 +162,23 @@ func parseClock(s string, perSecond int64) (int64, bool) {
 	if len(parts) != 3 || len(parts[0]) < 2 || len(parts[1]) != 2 || len(parts[2]) != 2 {
 		return 0, false
 	}
-	const maxHours = 1 << 40 / 3600
+	const maxHours = math.MaxInt64 / 1000 / 3600 // of milliseconds, the coarsest unit
 	h, ok1 := parseDigits(parts[0], maxHours)
 	m, ok2 := parseDigits(parts[1], 59)
 	sec, ok3 := parseDigits(parts[2], 59)
-	if !ok1 || !ok2 || !ok3 {
-		return 0, false
-	}
-	seconds := h*3600 + m*60 + sec
-	ticks := seconds * perSecond
-	if ticks/perSecond != seconds {
-		return 0, false
-	}
+	f, ok4 := int64(0), true
 	if hasFraction {
-		f, ok := parseFraction(fraction, perSecond)
-		if !ok || ticks+f < ticks {
-			return 0, false
-		}
-		ticks += f
+		f, ok4 = parseFraction(fraction, perSecond)
 	}
-	return sign * ticks, true
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return 0, false
+	}
+	hi, size := bits.Mul64(uint64(h*3600+m*60+sec), uint64(perSecond))
+	size, carry := bits.Add64(size, uint64(f), 0)
+	if hi+carry != 0 || size > 1<<63 || size == 1<<63 && sign > 0 {
+		return 0, false
+	}
+	return sign * int64(size), true
 }
 
 // parseFraction reads the digits after the point of a second; digits finer than a tick must be 0.
