@@ -88,17 +88,22 @@ func ReduceTaskBytes(total, targetFile int64, threads int) int64 {
 	return max(minReduceTaskBytes, min(total/int64(4*max(threads, 1)), targetFile))
 }
 
+// TaskBytes is ReduceTaskBytes of the input.
+func (p ReduceInput) TaskBytes() int64 {
+	var total int64
+	for _, b := range p.Buckets {
+		total += b.Bytes
+	}
+	return ReduceTaskBytes(total, p.TargetFileBytes, p.Threads)
+}
+
 // Reduce divides the output of a map stage into tasks: first ranges of neighbouring buckets, of
 // about ReduceTaskBytes each, then one task for each hot value bigger than that, which its range leaves
 // out. A bucket is never divided otherwise. Ranges that hold nothing make no task; those that are
 // left tile the whole space of buckets, so that a row is read by exactly one task even if its map
 // output forgot to report it.
 func Reduce(p ReduceInput) []model.ReduceRange {
-	var total int64
-	for _, b := range p.Buckets {
-		total += b.Bytes
-	}
-	taskBytes := ReduceTaskBytes(total, p.TargetFileBytes, p.Threads)
+	taskBytes := p.TaskBytes()
 	hot := hotTasks(p.Hot, taskBytes)
 	var ranges []model.ReduceRange
 	full := true

@@ -50,7 +50,7 @@ type Register struct {
 	Memory   int64
 	Held     []HeldOutput
 	Running  []model.AttemptID // that run, or whose report was not sent on any session yet
-	Session  uint64 // the shell's name for the stream; Send actions carry it back
+	Session  uint64            // the shell's name for the stream; Send actions carry it back
 }
 
 // HeldOutput is a finished map output on an executor's disk.
