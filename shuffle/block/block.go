@@ -19,9 +19,13 @@ import (
 // ErrCorrupt is in the chain of every error about bytes that are not what an encoder wrote.
 var ErrCorrupt = errors.New("corrupt shuffle block")
 
-// corruptf makes an error about bad bytes.
+// corruptf makes an error about bad bytes. It says so once, however deep the cause lies.
 func corruptf(format string, a ...any) error {
-	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, a...))
+	err := fmt.Errorf(format, a...)
+	if errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // Limits of one page. They bound what a decoder allocates for a page header from outside, and an
