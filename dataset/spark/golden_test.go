@@ -14,7 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
 	"github.com/sluice-engine/sluice/dataset/column"
-	"github.com/sluice-engine/sluice/dataset/internal/parquettest"
+	"github.com/sluice-engine/sluice/dataset/parquettest"
 )
 
 // vectors is testdata/vectors.json, made by testdata/vectors.py.

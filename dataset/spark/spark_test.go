@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-engine/sluice/dataset/column"
-	"github.com/sluice-engine/sluice/dataset/internal/parquettest"
+	"github.com/sluice-engine/sluice/dataset/parquettest"
 	"github.com/sluice-engine/sluice/model"
 )
 

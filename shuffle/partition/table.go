@@ -71,19 +71,19 @@ func mix(v uint64) int {
 	return int(hi ^ lo)
 }
 
-// values numbers the different byte strings it meets and remembers a number of the caller's with each.
-// It is an open-addressing table like pairs; the strings lie in one buffer.
+// values remembers a number of the caller's for each different byte string. It is an open-addressing
+// table with linear probing; the strings lie in one buffer. The zero value is empty.
 type values struct {
 	data  []byte
-	list  []valueEntry
-	slots []uint32
+	count int
+	slots []slot // the length is a power of two
 }
 
-type valueEntry struct {
-	hash uint64
-	from int
-	to   int
-	tag  uint32
+// slot is free while to is 0; see add.
+type slot struct {
+	hash     uint64
+	from, to int
+	tag      uint32
 }
 
 // find returns the tag of a value, or the hash under which add puts it.
@@ -94,36 +94,40 @@ func (t *values) find(b []byte) (tag uint32, hash uint64, found bool) {
 	}
 	mask := len(t.slots) - 1
 	for i := int(hash) & mask; ; i = (i + 1) & mask {
-		s := t.slots[i]
-		if s == 0 {
+		s := &t.slots[i]
+		if s.to == 0 {
 			return 0, hash, false
 		}
-		if e := &t.list[s-1]; e.hash == hash && bytes.Equal(t.data[e.from:e.to], b) {
-			return e.tag, hash, true
+		if s.hash == hash && bytes.Equal(t.data[s.from:s.to], b) {
+			return s.tag, hash, true
 		}
 	}
 }
 
 // add remembers a value that find did not know.
 func (t *values) add(b []byte, hash uint64, tag uint32) {
+	if len(t.data) == 0 {
+		t.data = append(t.data, 0) // so that no value ends at 0
+	}
 	from := len(t.data)
 	t.data = append(t.data, b...)
-	t.list = append(t.list, valueEntry{hash: hash, from: from, to: len(t.data), tag: tag})
-	if 2*len(t.list) <= len(t.slots) {
-		t.put(len(t.list))
-		return
+	if t.count++; 2*t.count > len(t.slots) {
+		old := t.slots
+		t.slots = make([]slot, max(64, 2*len(old)))
+		for _, s := range old {
+			if s.to != 0 {
+				t.put(s)
+			}
+		}
 	}
-	t.slots = make([]uint32, max(64, 2*len(t.slots)))
-	for n := range t.list {
-		t.put(n + 1)
-	}
+	t.put(slot{hash: hash, from: from, to: len(t.data), tag: tag})
 }
 
-func (t *values) put(number int) {
+func (t *values) put(s slot) {
 	mask := len(t.slots) - 1
-	i := int(t.list[number-1].hash) & mask
-	for t.slots[i] != 0 {
+	i := int(s.hash) & mask
+	for t.slots[i].to != 0 {
 		i = (i + 1) & mask
 	}
-	t.slots[i] = uint32(number)
+	t.slots[i] = s
 }
