@@ -289,19 +289,16 @@ func (e *Executor) handle(ctx context.Context, m core.Message) error {
 	return nil
 }
 
+// revoke stops an attempt. A map output that is finished stays until its job ends: whoever revoked it
+// may not know yet that it is offered.
 func (e *Executor) revoke(id model.AttemptID) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if a := e.running[id]; a != nil {
 		a.revoked = true
 		a.cancel()
 	}
-	out, held := e.outputs[id]
-	delete(e.outputs, id)
 	delete(e.reports, id)
-	e.mu.Unlock()
-	if held {
-		e.removeOutput(out)
-	}
 }
 
 func (e *Executor) removeOutput(out model.MapOutput) {
