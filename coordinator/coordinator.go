@@ -206,11 +206,13 @@ func (co *Coordinator) batch(first request) error {
 		}
 		break
 	}
-	err := co.perform(actions)
+	if err := co.perform(actions); err != nil {
+		return err // who waits is told by the end of the loop
+	}
 	for _, d := range done {
 		close(d)
 	}
-	return err
+	return nil
 }
 
 // perform makes the entries durable, then carries out the effects in order.
