@@ -2,9 +2,12 @@ package partition
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +157,81 @@ func TestNullAndEmptyAreOnePartition(t *testing.T) {
 	for id, path := range []string{"type=a", "type=__HIVE_DEFAULT_PARTITION__", "type=%5F_HIVE_DEFAULT_PARTITION__"} {
 		if want := (model.PartitionKey{Bucket: BucketOf(path, 1024), Path: path}); a.Key(uint32(id)) != want {
 			t.Errorf("id %d: got %v, want %v", id, a.Key(uint32(id)), want)
+		}
+	}
+}
+
+// goldenTypes are the types of hive_paths.json as Spark stores them in Parquet.
+var goldenTypes = map[string]struct {
+	logical  schema.LogicalType
+	physical parquet.Type
+	length   int
+}{
+	"string":         {schema.StringLogicalType{}, parquet.Types.ByteArray, 0},
+	"int":            {schema.NoLogicalType{}, parquet.Types.Int32, 0},
+	"bigint":         {schema.NoLogicalType{}, parquet.Types.Int64, 0},
+	"boolean":        {schema.NoLogicalType{}, parquet.Types.Boolean, 0},
+	"double":         {schema.NoLogicalType{}, parquet.Types.Double, 0},
+	"float":          {schema.NoLogicalType{}, parquet.Types.Float, 0},
+	"decimal(12,2)":  {schema.NewDecimalLogicalType(12, 2), parquet.Types.Int64, 0},
+	"decimal(38,10)": {schema.NewDecimalLogicalType(38, 10), parquet.Types.FixedLenByteArray, 16},
+	"date":           {schema.DateLogicalType{}, parquet.Types.Int32, 0},
+	"timestamp":      {schema.NewTimestampLogicalType(true, schema.TimeUnitMicros), parquet.Types.Int64, 0},
+	"timestamp_ntz":  {schema.NewTimestampLogicalType(false, schema.TimeUnitMicros), parquet.Types.Int64, 0},
+	"binary":         {schema.NoLogicalType{}, parquet.Types.ByteArray, 0},
+}
+
+func TestPathsEqualSpark(t *testing.T) {
+	b, err := os.ReadFile("../../dataset/hive/testdata/hive_paths.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Type  string  `json:"type"`
+		Value *string `json:"value"`
+		Dir   string  `json:"dir"`
+	}
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		typ, ok := goldenTypes[c.Type]
+		if !ok {
+			t.Fatalf("no type for %s", c.Type)
+		}
+		sc := schema.NewSchema(schema.MustGroup(schema.NewGroupNode("schema", parquet.Repetitions.Required, schema.FieldList{
+			schema.MustPrimitive(schema.NewPrimitiveNodeLogical("v", parquet.Repetitions.Optional, typ.logical, typ.physical, typ.length, -1)),
+			schema.NewInt32Node("rest", parquet.Repetitions.Required, -1),
+		}, -1)))
+		leaf, err := spark.NewLeaf(sc.Column(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value []byte
+		switch {
+		case c.Value == nil:
+		case c.Type == "binary":
+			value, err = hex.DecodeString(*c.Value)
+		default:
+			value, err = leaf.ParseString([]byte{}, *c.Value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(model.Partitioning{Kind: model.PartitionNone, PartitionBy: []string{"v"}}, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make([]uint32, 1)
+		if err := a.Assign(Source{}, []*column.Vector{parquettest.Vector(t, sc.Column(0), value)}, 1, ids); err != nil {
+			t.Fatal(err)
+		}
+		want := c.Dir
+		if c.Value != nil && *c.Value == hive.DefaultPartition {
+			want = "v=%5F_HIVE_DEFAULT_PARTITION__"
+		}
+		if got := a.Key(ids[0]); got.Path != want || got.Bucket != 0 {
+			t.Errorf("%s: got %v, Spark says %s", c.Type, got, c.Dir)
 		}
 	}
 }
