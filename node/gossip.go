@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/sluice-engine/sluice/internal/membership"
+	"github.com/sluice-engine/sluice/internal/transport"
+)
+
+// gossipConfig says how a process gossips: where it listens for gRPC, on a port of its own.
+type gossipConfig struct {
+	name  string
+	role  membership.Role
+	lis   net.Listener
+	addr  string // gRPC address as others reach it; "" = the listener's
+	token string
+	log   *slog.Logger
+}
+
+// startGossip binds gossip where the process listens.
+func startGossip(c gossipConfig) (*membership.Members, error) {
+	bind := c.lis.Addr().(*net.TCPAddr).IP
+	advertise := bind
+	if bind.IsUnspecified() {
+		advertise = ownIP()
+	}
+	addr := c.addr
+	if addr == "" {
+		addr = advertisedAddr(c.lis, "")
+	}
+	return membership.Start(membership.Config{
+		Name: c.name, BindAddr: bind.String(), Advertise: advertise.String(), Token: c.token,
+		Meta: membership.Meta{Role: c.role, Addr: addr}, Log: c.log,
+	})
+}
+
+// advertisedAddr is host:port by which others reach a listener: the name that was given, else the
+// address that it is bound to, else, when it is bound to all, this host's own.
+func advertisedAddr(lis net.Listener, advertise string) string {
+	tcp := lis.Addr().(*net.TCPAddr)
+	host := advertise
+	if host == "" {
+		host = tcp.IP.String()
+		if tcp.IP.IsUnspecified() {
+			host = ownIP().String()
+		}
+	}
+	_, port, err := net.SplitHostPort(lis.Addr().String())
+	if err != nil {
+		port = "0"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// ownIP is an address by which other hosts may reach this one: what its host name resolves to, else
+// the first address that is not loopback, else loopback.
+func ownIP() net.IP {
+	if host, err := os.Hostname(); err == nil {
+		if ips, err := net.DefaultResolver.LookupIP(context.Background(), "ip", host); err == nil {
+			for _, ip := range ips {
+				if !ip.IsLoopback() {
+					return ip
+				}
+			}
+		}
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
+				return n.IP
+			}
+		}
+	}
+	return net.IPv4(127, 0, 0, 1)
+}
+
+// discoverable is what Discover tells of a gossip address; loopback stays loopback.
+func discoverable(addr string) string { return addr }
+
+// joinGossip asks the coordinator where gossip is and joins it.
+func joinGossip(ctx context.Context, m *membership.Members, d transport.Discovery) error {
+	return m.Join(d.GossipAddr)
+}
