@@ -1,16 +1,36 @@
-// Package store keeps the pieces of a map output on disk: one data file with an index beside it.
+// Package store keeps the pieces of a map output on disk: data files with an index beside each.
+//
+// A segment is one data file, which holds pieces one after another in the order of their partition
+// keys, and one index file, which says where each is. docs/format.md describes the bytes. An attempt
+// that runs out of its memory budget seals several segments; they are read in order, never merged.
+//
+// # Durability
+//
+// Both files are written under names that end in .tmp. Seal renames the data file first and the
+// index last, so a segment exists from the moment its index has its name: that is the one atomic
+// step. Nothing is synced to the disk. A process that dies leaves what the kernel already has,
+// which is all that counts for the shuffle; a machine that is lost takes its scratch disk with it,
+// synced or not. After a power failure a file may be torn or empty under its final name: the
+// index carries the length and the checksum of both files' contents, so Open or Read find it, and the
+// map task runs again. Syncing would cost more than the write itself and save nothing but that run.
 package store
 
 import (
 	"errors"
+	"fmt"
+	"hash/crc32"
 
-	"github.com/sluice-engine/sluice/internal/vfs"
 	"github.com/sluice-engine/sluice/model"
 )
 
 // ErrCorrupt is in the chain of every error about a data file or index whose bytes are not what a
 // Writer wrote.
 var ErrCorrupt = errors.New("corrupt map output")
+
+// corruptf makes an error about bad bytes of a file.
+func corruptf(name, format string, a ...any) error {
+	return fmt.Errorf("%w: %s: %w", ErrCorrupt, name, fmt.Errorf(format, a...))
+}
 
 // Entry names one piece of a data file.
 type Entry struct {
@@ -22,55 +42,16 @@ type Entry struct {
 	CRC    uint32 // Checksum of the piece
 }
 
-// Checksum is the checksum of a piece that its Entry holds.
-func Checksum(piece []byte) uint32 { return 0 }
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var errPartial = errors.New("not written yet")
+// pieceTrailer is the length of a piece's own checksum and end mark.
+const pieceTrailer = 8
 
-// Writer writes the segment of one map attempt. It is owned by one goroutine.
-type Writer struct{ entries []Entry }
-
-// NewWriter begins segment number seal of a map attempt in dir, which is made if it is missing.
-func NewWriter(fsys vfs.FS, dir string, attempt model.AttemptID, seal int) (*Writer, error) {
-	return nil, errPartial
-}
-
-// Append adds one piece. Keys ascend; the pieces of a key come one after another.
-func (w *Writer) Append(key model.PartitionKey, piece []byte, rows int64) error { return errPartial }
-
-// Entries are the pieces appended so far. The caller must not change them.
-func (w *Writer) Entries() []Entry { return w.entries }
-
-// Seal completes the data file, writes the index and makes both visible in one step.
-func (w *Writer) Seal() (model.Segment, error) { return model.Segment{}, errPartial }
-
-// Abort removes what an unsealed writer left on disk. It can be called at any time and again; after
-// a Seal that succeeded it does nothing.
-func (w *Writer) Abort() error { return errPartial }
-
-// Remove deletes a sealed segment, index first.
-func Remove(fsys vfs.FS, seg model.Segment) error { return errPartial }
-
-// Reader reads pieces of a sealed segment. It may be used concurrently.
-type Reader struct{ entries []Entry }
-
-// Open reads and checks the index of a segment.
-func Open(fsys vfs.FS, seg model.Segment) (*Reader, error) { return nil, errPartial }
-
-// Entries are all pieces in their order. The caller must not change them.
-func (r *Reader) Entries() []Entry { return r.entries }
-
-// Select returns the pieces of a range of partitions, in order.
-func (r *Reader) Select(rg model.ReduceRange) []Entry { return nil }
-
-// Read returns the bytes of a piece, in buf if it is large enough, after comparing its checksum.
-func (r *Reader) Read(e Entry, buf []byte) ([]byte, error) { return nil, errPartial }
-
-// Close closes the data file.
-func (r *Reader) Close() error { return nil }
-
-// Summarize adds up the entries of all segments of a map output: sizes per bucket, partitions that
-// hold more than model.HotFraction of the bytes, and the number of different partitions.
-func Summarize(segments ...[]Entry) (buckets []model.BucketSize, hot []model.ValueSize, values int64) {
-	return nil, nil, 0
+// Checksum is the checksum of a piece that its Entry holds: CRC32C of its last eight bytes followed
+// by all before them. The piece ends with a CRC32C of itself, and the CRC of bytes that end with
+// their own CRC is the same number for all bytes of one length: it would not tell one piece from
+// another. Turned around it does. The definition is durable.
+func Checksum(piece []byte) uint32 {
+	cut := max(0, len(piece)-pieceTrailer)
+	return crc32.Update(crc32.Checksum(piece[cut:], castagnoli), castagnoli, piece[:cut])
 }
