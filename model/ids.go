@@ -96,8 +96,8 @@ func (i Incarnation) String() string {
 // partitioner it is BucketOf(Path, buckets). Path is the escaped Hive path of the partition
 // values ("type=appOpen", "a=1/b=2") or "" when the output is not partitioned by value.
 type PartitionKey struct {
-	Bucket uint32
-	Path   string
+	Bucket uint32 `json:"bucket"`
+	Path   string `json:"path"`
 }
 
 // Compare orders keys by bucket, then path.
