@@ -144,6 +144,7 @@ func (a *assembler) appendChunk(leaf int, c *block.Chunk) error {
 	if err := block.DecodeChunk(a.leaves[leaf], c, v); err != nil {
 		return err
 	}
+	v.Index()
 	return a.open[leaf].Append(v, 0, v.Rows)
 }
 
