@@ -94,6 +94,8 @@ func scanDelta(b []byte, limit int64) ([]byte, error) {
 	switch {
 	case c.err != nil:
 		return nil, errDelta
+	case total == 0 && block == 0 && minis == 0:
+		return b[c.pos:], nil // what arrow-go writes for a page of nulls
 	case block == 0 || block > maxDeltaBlock || minis == 0 || minis > block/8 || block%minis != 0:
 		return nil, fmt.Errorf("%w: %d values in %d miniblocks a block", errDelta, block, minis)
 	case total > uint64(limit):

@@ -19,8 +19,10 @@ const maxListDepth = 64
 
 // Found is a data file below an input.
 type Found struct {
-	Path    string // absolute
-	RelPath string // below the input it was found under, with '/'; its base name for an input file
+	Path string // absolute
+	// RelPath is the path with '/' below the input directory, below the part of a pattern that holds
+	// no wildcard, or the base name of an input file.
+	RelPath string
 	Size    int64
 	ModTime int64 // Unix nanoseconds
 }
@@ -64,7 +66,10 @@ func (l *lister) input(in string) error {
 	st, err := l.fsys.Stat(abs)
 	switch {
 	case err == nil:
-		return l.take(abs, filepath.Dir(abs), st)
+		if st.IsDir() {
+			return l.walk(abs, abs, 0)
+		}
+		return l.add(abs, filepath.Dir(abs), st)
 	case !errors.Is(err, fs.ErrNotExist):
 		return listFailure(in, err)
 	case !strings.ContainsAny(in, `*?[`):
@@ -99,7 +104,12 @@ func (l *lister) glob(in, pattern string) error {
 		if err != nil {
 			return listFailure(p, err)
 		}
-		if err := l.take(p, base, st); err != nil {
+		if st.IsDir() {
+			err = l.walk(p, base, 0)
+		} else {
+			err = l.add(p, base, st)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -137,15 +147,7 @@ func (l *lister) matches(dir, pattern string) ([]string, error) {
 	return out, nil
 }
 
-// take adds a file, or all files below a directory. base is what RelPath begins below; for a
-// directory it is the directory itself, so that its Hive directories stay.
-func (l *lister) take(path, base string, st fs.FileInfo) error {
-	if st.IsDir() {
-		return l.walk(path, path, 0)
-	}
-	return l.add(path, base, st)
-}
-
+// add takes one file; RelPath begins below base.
 func (l *lister) add(path, base string, st fs.FileInfo) error {
 	if !st.Mode().IsRegular() {
 		return model.Failf(model.ReasonUser, "input %s is not a regular file", path)
