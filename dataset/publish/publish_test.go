@@ -230,6 +230,36 @@ func TestFailedJobLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestUndoAfterTheCommitPointUndoesNothing(t *testing.T) {
+	out := t.TempDir()
+	seed(t, out)
+	w := &world{t: t, fs: vfs.OS, out: out, job: "j1"}
+	if err := w.prepare(model.ModeOverwrite); err != nil {
+		t.Fatal(err)
+	}
+	p := &Publisher{FS: w.fs, CountRows: rowsOf}
+	for _, s := range allSteps[:4] {
+		if _, err := p.Do(context.Background(), s, w.args); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, err := p.Do(context.Background(), core.StepUndo, w.args)
+	if err != nil || !res.Committed {
+		t.Fatalf("undo after the commit point: %+v, %v", res, err)
+	}
+	for _, s := range allSteps[4:] {
+		if _, err := p.Do(context.Background(), s, w.args); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.claim.End(); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, out); got != newTree {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 func TestLateFileStopsAnOverwrite(t *testing.T) {
 	out := t.TempDir()
 	seed(t, out)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
@@ -58,7 +57,10 @@ func (p *Publisher) Do(ctx context.Context, step core.PublishStepKind, a core.Pu
 		res.Removed = int64(len(a.Old))
 		err = l.finish(a.Old)
 	case core.StepUndo:
-		err = l.undo(a.Manifests)
+		// A commit step that failed may have put its object all the same: then there is only forward.
+		if res.Committed, err = exists(p.FS, l.commit()); err == nil && !res.Committed {
+			err = l.undo(a.Manifests)
+		}
 	case core.StepCleanup:
 		if a.Conf.StagingDir != "" {
 			err = l.cleanup()
@@ -66,10 +68,7 @@ func (p *Publisher) Do(ctx context.Context, step core.PublishStepKind, a core.Pu
 	default:
 		err = model.Failf(model.ReasonInternal, "unknown publish step %q", step)
 	}
-	if err != nil {
-		return res, fmt.Errorf("publishing %s, step %s: %w", l.out, step, err)
-	}
-	return res, nil
+	return res, err
 }
 
 // writeRecord is step 1.
