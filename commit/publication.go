@@ -47,8 +47,8 @@ type Event interface{ event() }
 // Begin starts publishing: every task is committed.
 type Begin struct{}
 
-// Stop says that the job ends without its output: it was cancelled, or failed. It is a mistake after
-// the commit point; ask TooLate first.
+// Stop says that the job ends without its output: it was cancelled, or failed. It is an error after
+// the commit point; ask TooLate before it is sent.
 type Stop struct{}
 
 // Done says that a step succeeded. Committed is of Undo only: the commit object was there, so
@@ -180,7 +180,7 @@ func (p *Publication) Step(now time.Time, e Event) (Action, error) {
 	case Begin:
 		p.begun = true
 	case Stop:
-		if p.TooLate() {
+		if p.Committed() {
 			return Action{}, fmt.Errorf("publish cannot be stopped at step %q: the commit point is passed", p.Next())
 		}
 		p.stopping, p.tries, p.retryAt = true, 0, time.Time{}

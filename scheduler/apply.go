@@ -198,9 +198,9 @@ func (s *Scheduler) attemptFailed(now time.Time, e AttemptFailed) error {
 	if t.notBefore.After(st.delayed) {
 		st.delayed = t.notBefore
 	}
-	if !slices.Contains(t.avoid, a.on.Executor) {
-		t.avoid = append(t.avoid, a.on.Executor)
-	}
+	failedOn := a.on.Executor
+	t.avoid = slices.DeleteFunc(t.avoid, func(x model.ExecutorID) bool { return x == failedOn })
+	t.avoid = append(t.avoid, failedOn)
 	if e.Failure.Reason.CountsTowardLimit() {
 		t.failures++
 	}

@@ -152,29 +152,24 @@ func (r *room) fits(i int, k model.TaskKind) bool {
 // emptier compares loads as fractions, used/threads, without dividing.
 func (r *room) emptier(a, b int) bool { return r.used[a]*r.of[b].threads < r.used[b]*r.of[a].threads }
 
-// pick returns the least loaded executor that has room for a task of the kind, the first by id among
-// equals. One where the task failed before is taken only if no other has room.
+// pick returns the executor that a task of the kind goes to, or nil when none has room: one where the
+// task did not fail before any other, one where it failed longest ago before the rest; among
+// equals the least loaded, the first by id.
 func (r *room) pick(k model.TaskKind, avoid []model.ExecutorID) *executor {
-	best, avoided := -1, -1
+	best, bestRank := -1, 0
 	for i, x := range r.of {
 		if !r.fits(i, k) {
 			continue
 		}
-		to := &best
-		if slices.Contains(avoid, x.on.Executor) {
-			to = &avoided
-		}
-		if *to < 0 || r.emptier(i, *to) {
-			*to = i
+		rank := slices.Index(avoid, x.on.Executor)
+		if best < 0 || rank < bestRank || rank == bestRank && r.emptier(i, best) {
+			best, bestRank = i, rank
 		}
 	}
-	switch {
-	case best >= 0:
-		return r.of[best]
-	case avoided >= 0:
-		return r.of[avoided]
+	if best < 0 {
+		return nil
 	}
-	return nil
+	return r.of[best]
 }
 
 func (r *room) take(x *executor, k model.TaskKind, threads int) {

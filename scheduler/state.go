@@ -80,7 +80,7 @@ type task struct {
 	failures  int               // counted ones
 	delays    int               // failures of any kind that held it back
 	notBefore time.Time
-	avoid     []model.ExecutorID // where it failed
+	avoid     []model.ExecutorID // where it failed, the last place last
 }
 
 // AttemptState is the life of an attempt: running, then one of the others for ever.

@@ -261,12 +261,15 @@ func (c *Core) applyMapCommitted(j *job, e Entry) error {
 	st := j.stages[id.Task.Stage]
 	t := &st.tasks[id.Task.Index]
 	if !t.sized {
+		st.sizes.Add(m.Output.Buckets, m.Output.Hot)
 		if j.sizePart.attempt == id {
 			st.sizes.Add(j.sizePart.buckets, j.sizePart.hot)
 		}
 		t.sized = true
 	}
 	j.sizePart = sizeParts{}
+	kept := mapResult{output: m.Output, holder: m.On}
+	kept.output.Buckets, kept.output.Hot = nil, nil
 	st.sources = nil
 	if t.current < 0 {
 		st.rows += m.Output.InRows
@@ -274,12 +277,12 @@ func (c *Core) applyMapCommitted(j *job, e Entry) error {
 	}
 	for i := range t.outputs {
 		if t.outputs[i].output.Attempt == id {
-			t.outputs[i] = mapResult{output: m.Output, holder: m.On}
+			t.outputs[i] = kept
 			t.current = i
 			return nil
 		}
 	}
-	t.outputs = append(t.outputs, mapResult{output: m.Output, holder: m.On})
+	t.outputs = append(t.outputs, kept)
 	t.current = len(t.outputs) - 1
 	return nil
 }
@@ -423,7 +426,7 @@ func (c *Core) applyEnded(j *job, e Entry) error {
 	j.final = c.stageStatuses(j)
 	j.state, j.ended, j.receipt, j.failure, j.stopping = d.State, e.Now, d.Receipt, d.Failure, nil
 	j.conf, j.splits, j.old, j.stages, j.parts, j.sizePart = model.JobConf{}, nil, nil, nil, planParts{}, sizeParts{}
-	j.next, j.pub, j.planning = commit.Action{}, commit.Publication{}, false
+	j.next, j.pub, j.unused = commit.Action{}, commit.Publication{}, model.JobConf{}
 	c.forget()
 	return nil
 }

@@ -18,6 +18,9 @@ import (
 type Core struct {
 	cfg Config
 	now time.Time // never goes back
+	// skew is added to the shell's clock: a journal may end later than that clock says, when it was set
+	// back or belongs to another machine.
+	skew time.Duration
 
 	jobs  map[model.JobID]*job
 	order []*job // in the order they were submitted
@@ -86,7 +89,8 @@ func (c *Core) Handle(now time.Time, e Event) []Action {
 // planned again, publishes take the step that comes next, and every executor that the journal
 // knows has a whole lease to come back.
 func (c *Core) Recovered(now time.Time) []Action {
-	c.advanceTo(now)
+	c.skew = max(0, c.now.Sub(now))
+	c.now = now.Add(c.skew)
 	for _, x := range c.sortedExecutors() {
 		if x.alive {
 			x.leaseUntil = c.now.Add(c.cfg.Lease)
@@ -113,6 +117,7 @@ func (c *Core) Recovered(now time.Time) []Action {
 // that slept (a laptop lid, a stopped container): every lease starts anew, for nobody had a chance
 // to renew it.
 func (c *Core) advanceTo(now time.Time) {
+	now = now.Add(c.skew)
 	if !now.After(c.now) {
 		return
 	}
@@ -131,6 +136,7 @@ func (c *Core) advanceTo(now time.Time) {
 // settle carries out what the scheduler proposes until it proposes nothing, then takes the
 // publish steps that are due, and returns all actions.
 func (c *Core) settle() []Action {
+	c.watchExecutors()
 	for {
 		proposals := c.sched.Decide(c.now)
 		if len(proposals) == 0 {
@@ -140,8 +146,7 @@ func (c *Core) settle() []Action {
 			c.accept(p)
 		}
 	}
-	c.watchExecutors()
-	for _, j := range c.order {
+	for _, j := range slices.Clone(c.order) { // a job that ends may push an older one out
 		c.carryOut(j)
 	}
 	for _, j := range c.order {
@@ -228,7 +233,7 @@ func (c *Core) NextDeadline() (at time.Time, ok bool) {
 			sooner(t)
 		}
 	}
-	return at, ok
+	return at.Add(-c.skew), ok
 }
 
 // Job returns a job's status.

@@ -94,7 +94,7 @@ func cutPlan(job model.JobID, p plan.Job) ([]PlanPart, error) {
 	for _, list := range pieces(splits, splitBytes) {
 		parts = append(parts, PlanPart{Splits: list})
 	}
-	for _, list := range pieces(p.Old, func(o plan.OldFile) int { return oldJSON + textJSON(o.Path) }) {
+	for _, list := range pieces(p.Old, oldBytes) {
 		parts = append(parts, PlanPart{Old: list})
 	}
 	const schemaBytes = partBytes / 4 * 3 // base64
@@ -102,11 +102,27 @@ func cutPlan(job model.JobID, p plan.Job) ([]PlanPart, error) {
 		n := min(len(b), schemaBytes)
 		parts, b = append(parts, PlanPart{Schema: b[:n]}), b[n:]
 	}
+	if len(parts) > 1 && planBytes(p) <= partBytes { // the ordinary case: all of it fits into one
+		parts = []PlanPart{{Splits: splits, Old: p.Old, Schema: p.Conf.InputSchema}}
+	}
 	for i := range parts {
 		parts[i].Job, parts[i].Seq = job, i
 	}
 	return parts, nil
 }
+
+func planBytes(p plan.Job) int {
+	n := len(p.Conf.InputSchema)/3*4 + 4
+	for _, s := range p.Splits {
+		n += splitBytes(s)
+	}
+	for _, o := range p.Old {
+		n += oldBytes(o)
+	}
+	return n
+}
+
+func oldBytes(o plan.OldFile) int { return oldJSON + textJSON(o.Path) }
 
 func chunkBytes(c model.SplitChunk) int {
 	return chunkJSON + textJSON(c.Path) + textJSON(c.RelPath) + numberJSON*len(c.RowGroups)
@@ -139,12 +155,21 @@ func rangeBytes(r model.ReduceRange) int {
 	return n
 }
 
+// cutSizes cuts a map output's sizes into entries; there are none when they fit into the entry of
+// the output itself.
 func cutSizes(o model.MapOutput) []SizesPart {
+	total := bucketJSON * len(o.Buckets)
+	for _, v := range o.Hot {
+		total += valueBytes(v)
+	}
+	if total <= partBytes/2 {
+		return nil
+	}
 	var parts []SizesPart
 	for _, list := range pieces(o.Buckets, func(model.BucketSize) int { return bucketJSON }) {
 		parts = append(parts, SizesPart{Buckets: list})
 	}
-	for _, list := range pieces(o.Hot, func(v model.ValueSize) int { return valueJSON + textJSON(v.Key.Path) }) {
+	for _, list := range pieces(o.Hot, valueBytes) {
 		parts = append(parts, SizesPart{Hot: list})
 	}
 	for i := range parts {
@@ -152,6 +177,8 @@ func cutSizes(o model.MapOutput) []SizesPart {
 	}
 	return parts
 }
+
+func valueBytes(v model.ValueSize) int { return valueJSON + textJSON(v.Key.Path) }
 
 // checkSeq tells whether a part continues what came before; Seq 0 begins anew.
 func checkSeq(what string, have *int, seq int) error {

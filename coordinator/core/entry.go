@@ -101,9 +101,9 @@ type SizesPart struct {
 	Hot     []model.ValueSize  `json:"hot,omitempty"`
 }
 
-// MapCommitted says that a map task's output is this one. Output is without Buckets and Hot: the
-// parts before it carry them, and there are none when the sizes of the task are known already (its
-// first output was lost, and this is another one or the same one on a new incarnation).
+// MapCommitted says that a map task's output is this one. Output is without Buckets and Hot when the parts
+// before it carry them, and when the sizes of the task are known already: its first output was lost,
+// and this is another one, or the same one on a new incarnation.
 type MapCommitted struct {
 	On     model.Incarnation `json:"on"`
 	Output model.MapOutput   `json:"output"`

@@ -90,6 +90,7 @@ func (c *Core) register(e Register) {
 	}
 	if !x.alive || x.number != e.Previous {
 		if x.alive {
+			x.session = 0
 			c.lose(x, "the executor registered anew")
 		}
 		x.number = max(x.number, e.Previous) + 1
@@ -99,7 +100,7 @@ func (c *Core) register(e Register) {
 	x.addr, x.hostID, x.threads, x.slots, x.memory = e.Addr, e.HostID, e.Threads, e.Slots, e.Memory
 	x.lastHeard, x.leaseUntil = c.now, c.now.Add(c.cfg.Lease)
 	c.tellScheduler(scheduler.ExecutorUp{On: x.incarnation(), Threads: x.threads, Slots: x.slots})
-	c.addressChanged(x)
+	c.addressesChanged()
 	c.emit(Send{Session: x.session, Message: Registered{Incarnation: x.incarnation(), Lease: c.cfg.Lease}})
 	forgotten := map[model.JobID]bool{}
 	c.compareRunning(x, e.Running, forgotten)
@@ -116,8 +117,8 @@ func (c *Core) tellScheduler(e scheduler.Event) {
 	}
 }
 
-// addressChanged drops lists of sources that may name the executor by an old address.
-func (c *Core) addressChanged(*executor) {
+// addressesChanged drops lists of sources: an executor may have a new address.
+func (c *Core) addressesChanged() {
 	for _, j := range c.order {
 		for _, st := range j.stages {
 			st.sources = nil
@@ -177,10 +178,10 @@ func (c *Core) offer(x *executor, h HeldOutput, forgotten map[model.JobID]bool) 
 		c.discard(x, id, forgotten)
 	default:
 		known := j.stages[id.Task.Stage].result(id)
-		if known == nil {
+		if known == nil && (a.State == scheduler.AttemptRunning || a.State == scheduler.AttemptLost) {
 			return // not reported yet; the report may still come
 		}
-		if known.bad || !sameSegments(known.output.Segments, h.Segments) {
+		if known == nil || known.bad || !sameSegments(known.output.Segments, h.Segments) {
 			c.discard(x, id, forgotten)
 			return
 		}
@@ -267,7 +268,7 @@ func (c *Core) reopen(x *executor) {
 // watchExecutors fails jobs that waited too long for any executor.
 func (c *Core) watchExecutors() {
 	c.noneSince = c.whenNone()
-	for _, j := range c.order {
+	for _, j := range slices.Clone(c.order) {
 		at, waits := c.noExecutorDeadline(j)
 		if !waits || c.now.Before(at) {
 			continue

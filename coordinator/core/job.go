@@ -42,6 +42,7 @@ type job struct {
 
 	// Volatile.
 	planning   bool          // PlanJob was asked and not answered
+	unused     model.JobConf // of a plan that came too late; Cleanup needs to know where
 	next       commit.Action // verdict of the publication that is not carried out yet
 	pubFailure *model.Failure
 	progress   map[model.AttemptID]model.Progress
@@ -150,12 +151,12 @@ func (c *Core) planned(e Planned) {
 	}
 	j.planning = false
 	if j.stopping != nil {
-		j.conf = e.Plan.Conf // Cleanup, which comes now, needs to know where
+		j.unused = e.Plan.Conf
 		return
 	}
 	parts, err := cutPlan(j.id, e.Plan)
 	if err != nil {
-		j.conf = e.Plan.Conf
+		j.unused = e.Plan.Conf
 		c.stop(j, model.JobFailed, model.AsFailure(err, model.ReasonUser))
 		return
 	}
@@ -189,7 +190,8 @@ func (c *Core) cancel(e Cancel) {
 	case j == nil:
 		answer.Accepted, answer.Why = false, fmt.Sprintf("there is no job %s", e.Job)
 	case j.state.Terminal():
-		answer.Accepted, answer.Why = false, fmt.Sprintf("the job has %s already", j.state)
+		answer.Accepted, answer.Why = false, fmt.Sprintf("the job is over: it %s", map[model.JobState]string{
+			model.JobSucceeded: "succeeded", model.JobFailed: "failed", model.JobCancelled: "was cancelled"}[j.state])
 	case j.stopping != nil:
 		// It ends without output in any case.
 	case j.pub.TooLate():
@@ -218,9 +220,6 @@ func (c *Core) stop(j *job, state model.JobState, f *model.Failure) {
 
 func (c *Core) failJob(p scheduler.FailJob) {
 	j := c.jobs[p.Job]
-	if j == nil || !j.live() {
-		return
-	}
 	f := p.Failure
 	if f.Reason.Retryable() {
 		f.Message = fmt.Sprintf("task %s failed %d times, the last time on executor %s: %s",

@@ -58,6 +58,9 @@ func (c *Core) publishArgs(j *job) PublishArgs {
 	args := PublishArgs{
 		Conf: j.conf, Mode: j.spec.Mode, Verify: j.spec.Verify, Old: j.old, Record: j.published.Record,
 	}
+	if args.Conf.Job == "" {
+		args.Conf = j.unused
+	}
 	if args.Conf.Job == "" { // it was not planned
 		args.Conf.Job, args.Conf.UUID, args.Conf.Out = j.id, j.uuid, j.spec.Out
 	}

@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/sluice-engine/sluice/model"
 	"github.com/sluice-engine/sluice/scheduler"
@@ -22,8 +21,13 @@ func (c *Core) launch(p scheduler.Launch) {
 	}
 	if a.Spec.Kind == model.TaskReduce {
 		a.Spec.Range = &j.stages[task.Stage].ranges[task.Index]
-		for _, n := range j.shapes[task.Stage].Needs {
-			a.Sources = append(a.Sources, c.sources(j.stages[n])...)
+		needs := j.shapes[task.Stage].Needs
+		if len(needs) == 1 {
+			a.Sources = c.sources(j.stages[needs[0]])
+		} else {
+			for _, n := range needs {
+				a.Sources = append(a.Sources, c.sources(j.stages[n])...)
+			}
 		}
 	} else {
 		a.Spec.Split = &j.splits[task.Index]
@@ -47,7 +51,7 @@ func (c *Core) sources(st *stage) []model.MapSource {
 			Attempt: r.output.Attempt, Holder: r.holder, Addr: x.addr, HostID: x.hostID, Segments: r.output.Segments,
 		})
 	}
-	return slices.Clip(st.sources)
+	return st.sources
 }
 
 // reporter returns the executor of a report, or refuses a report from an incarnation that is lost.
@@ -88,11 +92,13 @@ func (c *Core) mapFinished(e MapFinished) {
 		return
 	}
 	out := e.Output
-	out.Buckets, out.Hot = nil, nil
-	if !st.tasks[id.Task.Index].sized {
-		for _, p := range cutSizes(e.Output) {
-			c.append(Entry{SizesPart: &p})
-		}
+	parts := cutSizes(e.Output)
+	if st.tasks[id.Task.Index].sized {
+		parts, out.Buckets, out.Hot = nil, nil, nil
+	}
+	for i := range parts {
+		c.append(Entry{SizesPart: &parts[i]})
+		out.Buckets, out.Hot = nil, nil
 	}
 	c.append(Entry{MapCommitted: &MapCommitted{On: e.Incarnation, Output: out}})
 }
@@ -234,7 +240,7 @@ func (st *stage) result(id model.AttemptID) *mapResult {
 // hasCommitted reports whether the attempt is the result of a writing task, also after the job's
 // tasks are over.
 func (j *job) hasCommitted(id model.AttemptID) bool {
-	if id.Task.Stage >= len(j.stages) || id.Task.Index >= len(j.stages[id.Task.Stage].tasks) {
+	if s := id.Task.Stage; s < 0 || s >= len(j.stages) || id.Task.Index < 0 || id.Task.Index >= len(j.stages[s].tasks) {
 		return false
 	}
 	w := j.stages[id.Task.Stage].tasks[id.Task.Index].write

@@ -28,7 +28,7 @@ func (c *Core) detail(j *job) string {
 	switch {
 	case j.state.Terminal():
 		return ""
-	case j.stopping != nil && step == "":
+	case j.stopping != nil && (j.planning || step == ""):
 		return "stopping"
 	case j.stopping != nil:
 		return fmt.Sprintf("stopping: %s", step)
