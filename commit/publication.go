@@ -219,7 +219,7 @@ func (p *Publication) failed(now time.Time, e Failed) (Action, error) {
 	if e.Step != p.underway {
 		return Action{}, fmt.Errorf("publish step %q failed, but %q is under way", e.Step, p.underway)
 	}
-	p.underway = ""
+	p.underway, p.retryAt = "", time.Time{}
 	p.tries++
 	if p.stopping && e.Step != Undo && e.Step != Cleanup {
 		p.tries = 0

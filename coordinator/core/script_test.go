@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-engine/sluice/model"
 )
 
-// TestScripts runs the stories in testdata. After every command the state is compared with that of a
+// TestScripts runs the stories in testdata/scripts. After every command the state is compared with that of a
 // replay of the journal, so each of them tests a restart in each of its states as well.
 //
 // Commands, several to a block:
@@ -24,7 +24,7 @@ import (
 //	done JOB STEP [committed]            step-failed JOB STEP REASON
 //	sleep DURATION     until-deadline    restart     jobs     executors     receipt JOB
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		e := newEnv(t, Config{})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			e.t = t
