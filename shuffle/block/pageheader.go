@@ -109,7 +109,14 @@ func ParseHeader(b []byte) (Header, int, error) {
 			}
 			seen |= 1 << id
 		case typ == thriftStruct && (id == 5 || id == 7 || id == 8) && kind < 0:
-			kind = map[int]PageType{5: DataPage, 7: DictionaryPage, 8: DataPageV2}[id]
+			switch id {
+			case 5:
+				kind = DataPage
+			case 7:
+				kind = DictionaryPage
+			case 8:
+				kind = DataPageV2
+			}
 			inner = r.innerHeader(kind, &h)
 		default:
 			return false
@@ -125,7 +132,7 @@ func ParseHeader(b []byte) (Header, int, error) {
 		return Header{}, 0, corruptf("page header: unknown page type %d", h.Type)
 	case h.Type != IndexPage && h.Type != kind:
 		return Header{}, 0, corruptf("page header: the part for page type %d is missing", h.Type)
-	case h.Type != IndexPage && inner&requiredFields[kind] != requiredFields[kind]:
+	case h.Type != IndexPage && inner != requiredFields(kind):
 		return Header{}, 0, corruptf("page header: a required field of page type %d is missing", h.Type)
 	case h.Type == DataPageV2 && (h.Nulls > h.NumValues || h.Rows > h.NumValues || h.DefBytes+h.RepBytes > h.Uncompressed):
 		return Header{}, 0, corruptf("page header: counts of a version 2 page contradict each other")
@@ -133,11 +140,16 @@ func ParseHeader(b []byte) (Header, int, error) {
 	return h, r.pos, nil
 }
 
-// requiredFields are the ids, as bits, that parquet.thrift requires of the inner structs.
-var requiredFields = map[PageType]uint32{
-	DataPage:       0b11110,
-	DictionaryPage: 0b110,
-	DataPageV2:     0b1111110,
+// requiredFields are the ids, as bits, of the numbers that parquet.thrift requires of an inner
+// struct. They come first; what follows is optional.
+func requiredFields(kind PageType) uint32 {
+	switch kind {
+	case DataPage:
+		return 0b11110
+	case DictionaryPage:
+		return 0b110
+	}
+	return 0b1111110
 }
 
 // innerHeader reads DataPageHeader, DictionaryPageHeader or DataPageHeaderV2 and returns which
@@ -148,8 +160,7 @@ func (r *thriftReader) innerHeader(kind PageType, h *Header) (seen uint32) {
 			h.ValuesCompressed = typ == thriftTrue
 			return true
 		}
-		last := map[PageType]int{DataPage: 4, DictionaryPage: 2, DataPageV2: 6}[kind]
-		if typ != thriftI32 || id < 1 || id > last {
+		if typ != thriftI32 || requiredFields(kind)>>id&1 == 0 {
 			return false
 		}
 		v := r.i32()

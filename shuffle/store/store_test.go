@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -426,6 +427,24 @@ func TestEveryFaultOfAReadIsReported(t *testing.T) {
 		if !errors.Is(err, vfs.ErrInjected) {
 			t.Fatalf("operation %d: got %v", at, err)
 		}
+	}
+}
+
+// TestTheBytesOfAnIndexStay compares an index with the bytes that docs/format.md explains. If it
+// fails, the format has changed: indexVersion must change with it.
+func TestTheBytesOfAnIndexStay(t *testing.T) {
+	a, b := model.PartitionKey{Bucket: 3, Path: "type=appOpen"}, model.PartitionKey{Bucket: 300, Path: "type=login"}
+	index, _ := encodeIndex([]Entry{
+		{Key: a, Length: 1000, Rows: 20, CRC: 0x04030201},
+		{Key: a, Seq: 1, Offset: 1000, Length: 200, Rows: 2, CRC: 0x14131211},
+		{Key: b, Offset: 1200, Length: 144, Rows: 1, CRC: 0x24232221},
+	})
+	want, err := os.ReadFile("testdata/index.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.Dump(index); got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
