@@ -17,6 +17,7 @@ import (
 
 // app is one call of the program with everything it takes from outside, so that a test can make one.
 type app struct {
+	stdin  io.Reader
 	stdout io.Writer
 	stderr *ui.Console
 	getenv func(string) string
@@ -29,13 +30,13 @@ type app struct {
 	interrupted func() bool
 }
 
-func newApp(stdout, stderr io.Writer, getenv func(string) string) *app {
+func newApp(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *app {
 	terminal := false
 	if f, ok := stderr.(*os.File); ok {
 		terminal = cwriter.IsTerminal(int(f.Fd()))
 	}
 	return &app{
-		stdout: stdout, stderr: ui.NewConsole(stderr, terminal), getenv: getenv, fs: vfs.OS,
+		stdin: stdin, stdout: stdout, stderr: ui.NewConsole(stderr, terminal), getenv: getenv, fs: vfs.OS,
 		interrupted: func() bool { return false },
 	}
 }
@@ -95,7 +96,12 @@ func (a *app) newRoot() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.logLevel, "log-level", "", "what is logged to stderr: debug, info, warn or error (default warn; info for coordinator and executor)")
 	section(f, sectionHere, "log-level")
-	root.AddCommand(a.newGen(), a.newVersion())
+	root.AddCommand(
+		a.newGen(), a.newRepartition(), a.newRun(), a.newPlan(), a.newVerify(),
+		a.newSubmit(), a.newGet(), a.newDescribe(), a.newWait(), a.newCancel(), a.newHealth(),
+		a.newCoordinator(), a.newExecutor(),
+		a.newVersion(),
+	)
 	return root
 }
 

@@ -31,8 +31,10 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// errDiffers says that `verify` found a difference, which it has shown already.
-var errDiffers = errors.New("the datasets differ")
+// differsError says how two datasets differ that `verify` compared.
+type differsError struct{ summary string }
+
+func (e differsError) Error() string { return e.summary }
 
 // exitCode turns the end of a verb into the process's exit code.
 func (a *app) exitCode(err error) int {
@@ -45,12 +47,13 @@ func (a *app) exitCode(err error) int {
 	var usage usageError
 	var spec *model.SpecError
 	var f *model.Failure
+	var differs differsError
 	switch {
 	case errors.As(err, &usage), errors.As(err, &spec):
 		return exitUsage
 	case errors.Is(err, gen.ErrNotEmpty):
 		return exitConflict
-	case errors.Is(err, errDiffers):
+	case errors.As(err, &differs):
 		return exitDiffers
 	case errors.As(err, &f):
 		return reasonCode(f.Reason)

@@ -14,6 +14,6 @@ import (
 func main() {
 	// Before any goroutine opens a Parquet file, see codec.RegisterFast.
 	codec.RegisterFast()
-	a := newApp(os.Stdout, os.Stderr, os.Getenv)
+	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	os.Exit(a.run(os.Args[1:]))
 }
