@@ -170,7 +170,7 @@ func (a *assembler) endGroup() error {
 	return err
 }
 
-// endFile writes the open row group and the footer and makes the file durable.
+// endFile writes the open row group and the footer.
 func (a *assembler) endFile() error {
 	if a.file == nil {
 		return nil
@@ -178,7 +178,7 @@ func (a *assembler) endFile() error {
 	if err := a.endGroup(); err != nil {
 		return err
 	}
-	staged, err := a.file.finish(a.w.names.final(a.key, a.count))
+	staged, err := a.file.finish(a.w, a.w.names.final(a.key, a.count))
 	if err != nil {
 		return err
 	}

@@ -160,9 +160,9 @@ func setEnum[T ~int64](dst *T, v int64) { *dst = T(v) }
 
 func appendEnum[T ~int64](dst []T, v int64) []T { return append(dst, T(v)) }
 
-// finish writes the footer, makes the data durable and closes the file. The name becomes durable
-// with the manifest. After an error the file is still there for abort.
-func (o *outFile) finish(final string) (model.StagedFile, error) {
+// finish writes the footer and hands the file over to be made durable; Close waits for that. The name
+// becomes durable with the manifest.
+func (o *outFile) finish(w *Writer, final string) (model.StagedFile, error) {
 	meta, err := o.footer.Finish()
 	if err != nil {
 		return model.StagedFile{}, err
@@ -178,14 +178,8 @@ func (o *outFile) finish(final string) (model.StagedFile, error) {
 	if err := o.buf.Flush(); err != nil {
 		return model.StagedFile{}, err
 	}
-	if err := o.f.Sync(); err != nil {
-		return model.StagedFile{}, err
-	}
-	f := o.f
+	w.sync(o.f)
 	o.f = nil
-	if err := f.Close(); err != nil {
-		return model.StagedFile{}, err
-	}
 	return model.StagedFile{Staged: o.path, Final: final, Rows: o.rows, Bytes: o.pos}, nil
 }
 

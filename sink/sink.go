@@ -13,7 +13,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/schema"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-engine/sluice/internal/parallel"
 	"github.com/sluice-engine/sluice/internal/vfs"
 	"github.com/sluice-engine/sluice/model"
 	"github.com/sluice-engine/sluice/shuffle/block"
@@ -49,8 +51,10 @@ type Writer struct {
 	pending batch // pieces of key that were not handed over yet
 	failed  atomic.Bool
 
-	files   atomic.Int64 // numbers staged files
-	report  sync.Mutex   // guards the totals of Progress, and orders its calls
+	files   atomic.Int64   // numbers staged files
+	syncs   errgroup.Group // makes finished files durable
+	syncErr error          // of syncs, once stopped
+	report  sync.Mutex     // guards the totals of Progress, and orders its calls
 	written struct{ rows, bytes, files int64 }
 	closed  bool
 }
@@ -79,6 +83,10 @@ func (p Piece) release() {
 	}
 }
 
+// maxSyncs is how many finished files are made durable at once. Waiting for the disk is not work, and
+// a journaling file system makes many syncs one.
+const maxSyncs = 16
+
 // batchBytes is how much is collected of a partition before its lane is woken.
 const batchBytes = 1 << 20
 
@@ -89,6 +97,7 @@ func New(c Config) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{cfg: c, names: newNaming(c.Conf, c.Attempt)}
+	w.syncs.SetLimit(maxSyncs)
 	for range max(c.Threads, 1) {
 		w.lanes = append(w.lanes, startLane(w, codec))
 	}
@@ -142,11 +151,22 @@ func (w *Writer) idlest() *lane {
 // failure joins what the lanes failed with.
 func (w *Writer) failure() error {
 	w.stop()
-	var errs []error
+	errs := []error{w.syncErr}
 	for _, l := range w.lanes {
 		errs = append(errs, l.err)
 	}
 	return errors.Join(errs...)
+}
+
+// sync makes a file durable and closes it, in the background; it waits when too many are under way.
+func (w *Writer) sync(f vfs.File) {
+	w.syncs.Go(func() (err error) {
+		defer parallel.Recover(&err)
+		if err = errors.Join(f.Sync(), f.Close()); err != nil {
+			w.failed.Store(true)
+		}
+		return err
+	})
 }
 
 // stop lets the lanes finish and waits for them; nothing can be appended afterwards.
@@ -161,6 +181,7 @@ func (w *Writer) stop() {
 	for _, l := range w.lanes {
 		<-l.done
 	}
+	w.syncErr = w.syncs.Wait()
 }
 
 // Close finishes the open files, writes the manifest and reports what was staged. After an error the

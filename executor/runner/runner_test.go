@@ -44,21 +44,45 @@ func TestEveryRowArrivesOnce(t *testing.T) {
 				j.conf.Codec = codec
 				j.runAll(t)
 				j.checkOutput(t, want)
+				if p.Kind == model.PartitionValue {
+					j.wantOneFilePerValue(t)
+				}
 			})
 		}
 	}
 }
 
+// wantOneFilePerValue checks that values far below the target size are not divided.
+func (j *job) wantOneFilePerValue(t *testing.T) {
+	t.Helper()
+	values := map[string]int{}
+	for _, f := range listFiles(t, j.conf.Out) {
+		values[filepath.Dir(f)]++
+	}
+	for dir, files := range values {
+		if files != 1 {
+			t.Errorf("%s has %d files", dir, files)
+		}
+	}
+	var reported int64
+	for _, w := range j.writes {
+		reported += w.Values
+	}
+	if int64(len(values)) != reported {
+		t.Errorf("%d directories, %d values reported", len(values), reported)
+	}
+}
+
 func TestAnySizesGiveTheSameRows(t *testing.T) {
-	files, want := typesFiles(t, 11, 6, 300, 5)
+	files, want := typesFiles(t, 11, 5, 80, 5)
 	var hash model.ContentHash
 	rapid.Check(t, func(rt *rapid.T) {
 		p := rapid.SampledFrom(partitionings).Draw(rt, "partitioning")
-		j := newJob(t, files, rapid.IntRange(1, 6).Draw(rt, "filesPerSplit"), p)
-		j.conf.PieceRows = int64(rapid.IntRange(1, 500).Draw(rt, "pieceRows"))
-		j.conf.RowGroupBytes = int64(rapid.IntRange(1, 40_000).Draw(rt, "rowGroup"))
-		j.conf.TargetFileBytes = int64(rapid.IntRange(1, 80_000).Draw(rt, "target"))
-		j.env.MemoryBytes = int64(rapid.IntRange(1, 1_000_000).Draw(rt, "memory"))
+		j := newJob(t, files, rapid.IntRange(1, 5).Draw(rt, "filesPerSplit"), p)
+		j.conf.PieceRows = int64(rapid.IntRange(1, 200).Draw(rt, "pieceRows"))
+		j.conf.RowGroupBytes = int64(rapid.IntRange(1000, 20_000).Draw(rt, "rowGroup"))
+		j.conf.TargetFileBytes = int64(rapid.IntRange(2000, 40_000).Draw(rt, "target"))
+		j.env.MemoryBytes = int64(rapid.IntRange(1, 500_000).Draw(rt, "memory"))
 		j.threads = rapid.IntRange(1, 8).Draw(rt, "threads")
 		j.reducers = rapid.IntRange(1, 4).Draw(rt, "reducers")
 		j.runAll(t)
