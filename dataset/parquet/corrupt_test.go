@@ -132,7 +132,7 @@ func TestEveryFlipIsSurvived(t *testing.T) {
 	}
 	read := 0
 	for i := 0; i < len(b); i += step {
-		for _, mask := range []byte{0x01, 0x10, 0x80, 0xff} {
+		for _, mask := range []byte{0x01, 0x80, 0xff} {
 			bad := append([]byte(nil), b...)
 			bad[i] ^= mask
 			if mustSurvive(t, fmt.Sprintf("byte %d of %d xor %02x", i, len(b), mask), bad) {
