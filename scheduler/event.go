@@ -51,7 +51,8 @@ type ExecutorOpen struct {
 // ExecutorLost ends an incarnation, and with it what runs there and what only it holds.
 type ExecutorLost struct{ On model.Incarnation }
 
-// AttemptStarted says that an attempt was given to an incarnation. Its number is the next of its task.
+// AttemptStarted says that an attempt was given to an incarnation, which must not be lost. Its number is
+// the next of its task.
 type AttemptStarted struct {
 	Attempt model.AttemptID
 	On      model.Incarnation
@@ -65,7 +66,7 @@ type AttemptFailed struct {
 }
 
 // Committed says that the task's result is this attempt's, and who holds it. A map output that was
-// committed before and moved to another incarnation is committed again.
+// committed before and moved to another incarnation is committed again. On must not be lost.
 type Committed struct {
 	Attempt model.AttemptID
 	On      model.Incarnation
