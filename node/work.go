@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/dataset/parquet"
 	"github.com/sluice-engine/sluice/dataset/publish"
 	"github.com/sluice-engine/sluice/dataset/survey"
+	"github.com/sluice-engine/sluice/dataset/verify"
 	"github.com/sluice-engine/sluice/internal/vfs"
 	"github.com/sluice-engine/sluice/model"
 	"github.com/sluice-engine/sluice/plan"
@@ -41,6 +42,13 @@ func newWork(fsys vfs.FS, allow []string, threads int) *work {
 				return 0, err
 			}
 			return f.NumRows(), f.Close()
+		},
+		Hash: func(ctx context.Context, dir string, files []string, conf model.JobConf) (model.ContentHash, error) {
+			like, _, err := parquet.DecodeSchema(conf.InputSchema)
+			if err != nil {
+				return model.ContentHash{}, err
+			}
+			return verify.Hash(ctx, fsys, dir, files, like, threads)
 		},
 	}
 	return w

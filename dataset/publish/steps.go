@@ -29,8 +29,8 @@ type Publisher struct {
 	FS vfs.FS
 	// CountRows returns the rows of a data file by its footer.
 	CountRows func(path string) (int64, error)
-	// Hash reads a whole dataset back for VerifyContent.
-	Hash func(ctx context.Context, dir string, conf model.JobConf) (model.ContentHash, error)
+	// Hash reads files below a directory back for VerifyContent.
+	Hash func(ctx context.Context, dir string, files []string, conf model.JobConf) (model.ContentHash, error)
 }
 
 // record is the publish record: what the job adds and removes.
@@ -187,6 +187,7 @@ func (l layout) renameFile(f model.StagedFile) error {
 // check is step 3: rows written, by the footers, must equal rows read.
 func (p *Publisher) check(ctx context.Context, l layout, a core.PublishArgs) (core.PublishResult, error) {
 	var files, rows, bytes atomic.Int64
+	var names []string
 	for _, m := range a.Manifests {
 		staged, err := l.readManifest(m)
 		if err != nil {
@@ -195,6 +196,7 @@ func (p *Publisher) check(ctx context.Context, l layout, a core.PublishArgs) (co
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(2 * runtime.GOMAXPROCS(0))
 		for _, f := range staged {
+			names = append(names, f.Final)
 			g.Go(func() error {
 				if err := gctx.Err(); err != nil {
 					return err
@@ -218,7 +220,7 @@ func (p *Publisher) check(ctx context.Context, l layout, a core.PublishArgs) (co
 		return res, model.Failf(model.ReasonVerification, "%d rows were read, but the %d new files hold %d: nothing was published", a.ExpectedRows, res.Files, res.Rows)
 	}
 	if a.Verify == model.VerifyContent {
-		if err := p.checkContent(ctx, l, a); err != nil {
+		if err := p.checkContent(ctx, l, names, a); err != nil {
 			return res, err
 		}
 		res.ByContent = true
@@ -226,8 +228,8 @@ func (p *Publisher) check(ctx context.Context, l layout, a core.PublishArgs) (co
 	return res, nil
 }
 
-func (p *Publisher) checkContent(ctx context.Context, l layout, a core.PublishArgs) error {
-	got, err := p.Hash(ctx, l.target(), a.Conf)
+func (p *Publisher) checkContent(ctx context.Context, l layout, files []string, a core.PublishArgs) error {
+	got, err := p.Hash(ctx, l.target(), files, a.Conf)
 	if err != nil {
 		return model.Failf(model.ReasonVerification, "reading the new files back: %w", err)
 	}

@@ -48,6 +48,11 @@ func openDataset(ctx context.Context, fsys vfs.FS, path string, threads int) (*d
 	if err != nil {
 		return nil, err
 	}
+	return openFiles(ctx, fsys, path, files, threads)
+}
+
+// openFiles is openDataset for files that are known. There must be one at least.
+func openFiles(ctx context.Context, fsys vfs.FS, path string, files []parquet.Found, threads int) (*dataset, error) {
 	d := &dataset{path: path, files: files}
 	if err := d.readDirs(); err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluice-engine/sluice/dataset/column"
 	"github.com/sluice-engine/sluice/dataset/contenthash"
 	"github.com/sluice-engine/sluice/dataset/parquet"
@@ -23,6 +25,13 @@ type reader struct {
 	side     int
 	hasher   *contenthash.Hasher
 	progress *progress
+}
+
+// start hands every unit of the data set to the group.
+func (r *reader) start(ctx context.Context, g *errgroup.Group) {
+	for _, u := range r.data.units {
+		g.Go(func() error { return r.read(ctx, u) })
+	}
 }
 
 func (r *reader) read(ctx context.Context, u unit) (err error) {

@@ -93,10 +93,8 @@ func hashBoth(ctx context.Context, fsys vfs.FS, sides [2]*dataset, m *matching, 
 		if hashers[i], err = m.hasher(i); err != nil {
 			return out, err
 		}
-		for _, u := range d.units {
-			r := &reader{fsys: fsys, data: d, columns: m.columns, side: i, hasher: hashers[i], progress: p}
-			g.Go(func() error { return r.read(ctx, u) })
-		}
+		r := &reader{fsys: fsys, data: d, columns: m.columns, side: i, hasher: hashers[i], progress: p}
+		r.start(ctx, g)
 	}
 	if err := g.Wait(); err != nil {
 		return out, err
