@@ -74,3 +74,22 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSmallPiece frames and checks pieces of 20 rows and 19 columns, the common case with many
+// partitions.
+func BenchmarkSmallPiece(b *testing.B) {
+	leaves := testLeaves(testSchema())[:19]
+	p, _ := randomPiece(b, rand.New(rand.NewPCG(1, 1)), leaves, 20, Options{SmallBytes: 4096})
+	var buf []byte
+	b.ReportAllocs()
+	for range b.N {
+		var err error
+		if buf, err = AppendPiece(buf[:0], p); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := DecodePiece(leaves, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(buf)))
+}

@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -211,7 +212,7 @@ func gzipDecompress(dst, src []byte) error {
 	switch n, err := r.Read(make([]byte, 1)); {
 	case n > 0:
 		return fmt.Errorf("holds more than the %d bytes of the page header", len(dst))
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return err
 	}
 	return nil
