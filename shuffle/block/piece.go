@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/schema"
@@ -25,7 +26,7 @@ const (
 	trailerSize  = 8
 	minPieceSize = headerSize + trailerSize
 
-	maxLeaves = 1 << 20 // more than a Parquet footer can name in its own limits
+	maxLeaves = 1 << 20 // far above any real schema; the table must fit its 32-bit length
 )
 
 // Flags of a chunk in the table.
@@ -48,6 +49,9 @@ func AppendPiece(dst []byte, p *Piece) ([]byte, error) {
 	total := minPieceSize + len(table)
 	for i := range p.Chunks {
 		total += int(p.Chunks[i].CompressedSize())
+	}
+	if len(table) > math.MaxUint32 {
+		return nil, fmt.Errorf("a chunk table of %d bytes is too long: use larger pages or smaller pieces", len(table))
 	}
 	start := len(dst)
 	dst = grow(dst, total)
