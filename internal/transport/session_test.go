@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -34,7 +33,7 @@ func serve(t *testing.T, o ServerOptions, register func(*grpc.Server)) string {
 	go func() { done <- srv.Serve(lis) }()
 	t.Cleanup(func() {
 		srv.Stop()
-		if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("server: %v", err)
 		}
 	})
