@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-engine/sluice/dataset/verify"
 	"github.com/sluice-engine/sluice/executor/runner"
 	"github.com/sluice-engine/sluice/internal/vfs"
 	"github.com/sluice-engine/sluice/model"
@@ -36,7 +37,7 @@ var partitionings = []model.Partitioning{
 }
 
 func TestEveryRowArrivesOnce(t *testing.T) {
-	files, want := typesFiles(t, 7, 9, 400, 8)
+	files, want := typesFiles(t, 7, 9, 200, 8)
 	for _, p := range partitionings {
 		for _, codec := range []string{"none", "snappy", "zstd"} {
 			t.Run(p.String()+" "+codec, func(t *testing.T) {
@@ -48,6 +49,31 @@ func TestEveryRowArrivesOnce(t *testing.T) {
 					j.wantOneFilePerValue(t)
 				}
 			})
+		}
+	}
+}
+
+func TestReportedHashIsTheHashOfTheOutput(t *testing.T) {
+	files, _ := typesFiles(t, 37, 3, 100, 6)
+	for _, p := range []model.Partitioning{byPair, byHash} {
+		j := newJob(t, files, 2, p)
+		j.runAll(t)
+		res, err := verify.Compare(t.Context(), vfs.OS, filepath.Dir(files[0]), j.conf.Out, verify.Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := j.hash()
+		if !res.Equal || res.B.Hash.RowSum != h.RowSum || res.B.Hash.Rows != h.Rows {
+			t.Errorf("%s: output %+v, reported %+v", p, res.B.Hash, h)
+		}
+		sums := map[string]uint64{}
+		for _, c := range h.Columns {
+			sums[c.Name] = c.Sum
+		}
+		for _, c := range res.B.Hash.Columns {
+			if sum, ok := sums[c.Name]; !ok || sum != c.Sum {
+				t.Errorf("%s: column %s has hash %x, reported %x", p, c.Name, c.Sum, sum)
+			}
 		}
 	}
 }
@@ -74,7 +100,7 @@ func (j *job) wantOneFilePerValue(t *testing.T) {
 }
 
 func TestAnySizesGiveTheSameRows(t *testing.T) {
-	files, want := typesFiles(t, 11, 5, 80, 5)
+	files, want := typesFiles(t, 11, 5, 50, 5)
 	var hash model.ContentHash
 	rapid.Check(t, func(rt *rapid.T) {
 		p := rapid.SampledFrom(partitionings).Draw(rt, "partitioning")
