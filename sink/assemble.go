@@ -164,10 +164,14 @@ func (a *assembler) endGroup() error {
 				a.key, a.leaves[i].Path(), chunks[i].Rows, a.groupRows)
 		}
 	}
-	err := a.file.writeGroup(chunks, a.groupRows)
+	start := a.file.pos
+	if err := a.file.writeGroup(chunks, a.groupRows); err != nil {
+		return err
+	}
+	a.w.wrote(a.groupRows, a.file.pos-start, 0)
 	a.groupRows, a.groupSize = 0, 0
 	a.releaseAll()
-	return err
+	return nil
 }
 
 // endFile writes the open row group and the footer.
@@ -178,6 +182,7 @@ func (a *assembler) endFile() error {
 	if err := a.endGroup(); err != nil {
 		return err
 	}
+	body := a.file.pos
 	staged, err := a.file.finish(a.w, a.w.names.final(a.key, a.count))
 	if err != nil {
 		return err
@@ -186,7 +191,7 @@ func (a *assembler) endFile() error {
 	a.count++
 	a.keyBytes += staged.Bytes
 	a.files = append(a.files, staged)
-	a.w.wrote(staged)
+	a.w.wrote(0, staged.Bytes-body+int64(len(magic)), 1)
 	return nil
 }
 

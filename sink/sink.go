@@ -62,6 +62,8 @@ type Writer struct {
 // ErrOrder is returned for a key that is below the one before it.
 var ErrOrder = errors.New("partition keys do not ascend")
 
+var errClosed = errors.New("sink: the writer was closed, aborted or has failed")
+
 // batch is pieces of one partition on their way to a lane.
 type batch struct {
 	key    model.PartitionKey
@@ -109,7 +111,7 @@ func New(c Config) (*Writer, error) {
 func (w *Writer) Append(key model.PartitionKey, p Piece) error {
 	if w.closed {
 		p.release()
-		return errors.New("sink: append after close")
+		return errClosed
 	}
 	if w.current == nil || key != w.key {
 		if w.current != nil && key.Compare(w.key) < 0 {
@@ -187,6 +189,9 @@ func (w *Writer) stop() {
 // Close finishes the open files, writes the manifest and reports what was staged. After an error the
 // caller calls Abort.
 func (w *Writer) Close() (model.WriteOutput, error) {
+	if w.closed {
+		return model.WriteOutput{}, errors.Join(errClosed, w.failure())
+	}
 	w.flush()
 	err := w.failure()
 	if err != nil {
@@ -226,15 +231,15 @@ func (w *Writer) Abort() error {
 	return errors.Join(errs...)
 }
 
-// wrote counts a finished file.
-func (w *Writer) wrote(f model.StagedFile) {
+// wrote counts a row group or a finished file.
+func (w *Writer) wrote(rows, bytes, files int64) {
 	if w.cfg.Progress == nil {
 		return
 	}
 	w.report.Lock()
 	defer w.report.Unlock()
-	w.written.rows += f.Rows
-	w.written.bytes += f.Bytes
-	w.written.files++
+	w.written.rows += rows
+	w.written.bytes += bytes
+	w.written.files += files
 	w.cfg.Progress(w.written.rows, w.written.bytes, w.written.files)
 }

@@ -361,3 +361,33 @@ func TestNames(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestProgressEndsAtTheReport(t *testing.T) {
+	c := testConfig(t)
+	c.Threads = 3
+	var rows, bytes, files int64
+	c.Progress = func(r, b, f int64) { rows, bytes, files = r, b, f }
+	w, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		p := piece(t, c.Schema, block.Options{Codec: block.Snappy}, 0, 4000, 40)
+		if err := w.Append(model.PartitionKey{Bucket: uint32(i / 4), Path: fmt.Sprint("k=", i/4)}, Piece{Piece: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows != out.Rows || bytes != out.Bytes || files != out.Files || files != 3 {
+		t.Errorf("progress ended at %d, %d, %d; reported %d, %d, %d", rows, bytes, files, out.Rows, out.Bytes, out.Files)
+	}
+	if _, err := w.Close(); err == nil {
+		t.Error("closed twice")
+	}
+	if err := w.Append(model.PartitionKey{Bucket: 9}, Piece{Piece: &block.Piece{}}); err == nil {
+		t.Error("appended after close")
+	}
+}
