@@ -73,8 +73,9 @@ func (d *dictionary) release() {
 	dictionaries.Put(d)
 }
 
-// memory is the number of bytes held.
-func (d *dictionary) memory() int { return cap(d.slots)*8 + cap(d.vals) + cap(d.ends)*4 }
+// memory is the number of bytes in use. Capacities would be those of whoever had the dictionary from
+// the pool before: when to seal is decided from this figure, and must not depend on that.
+func (d *dictionary) memory() int { return len(d.slots)*8 + len(d.vals) + len(d.ends)*4 }
 
 // truncate forgets the values from number n on. No value can be looked up any more: the table
 // still knows the forgotten ones.
