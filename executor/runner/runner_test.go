@@ -316,6 +316,21 @@ func TestForeignOutputDirectoryIsNamed(t *testing.T) {
 	wantReason(t, err, model.ReasonUser, "mount the same directory")
 }
 
+func TestFilesWithoutRowsAreRead(t *testing.T) {
+	files, want := typesFiles(t, 41, 2, 20, 3)
+	empty := filepath.Join(t.TempDir(), "empty.parquet")
+	writeParquet(t, empty, typesSchema, []map[string]any{}, 10)
+	j := newJob(t, []string{empty, empty, files[0], empty, files[1], empty}, 6, byValue)
+	j.runAll(t)
+	j.checkOutput(t, want)
+
+	j = newJob(t, []string{empty, empty}, 1, byHash)
+	j.runAll(t)
+	if left := listFiles(t, j.conf.Out); len(left) > 0 {
+		t.Errorf("files for no rows: %v", left)
+	}
+}
+
 func TestChangedInputIsNamed(t *testing.T) {
 	files, _ := typesFiles(t, 23, 2, 10, 3)
 	for what, change := range map[string]func(c *model.SplitChunk){

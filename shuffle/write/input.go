@@ -31,6 +31,7 @@ type input struct {
 type inputFile struct {
 	*parquet.File
 	chunk *model.SplitChunk
+	read  bool // rows of it were handed out in this or an earlier run
 	used  bool // every row group was handed out
 }
 
@@ -69,25 +70,44 @@ func (in *input) current() (*rowGroup, error) {
 				break
 			}
 		}
-		in.leaveFile()
+		if err := in.leaveFile(); err != nil {
+			return nil, err
+		}
 	}
 	return in.group, nil
 }
 
-// leaveFile goes on to the next file when the open one has no further row group.
-func (in *input) leaveFile() {
-	if in.nextGroup == len(in.chunks[in.chunk].RowGroups) {
-		in.open[len(in.open)-1].used = true
-		in.chunk, in.nextGroup = in.chunk+1, 0
+// leaveFile goes on to the next file when the open one has no further row group. A file without rows
+// is closed at once: a split may have any number of them.
+func (in *input) leaveFile() error {
+	if in.nextGroup < len(in.chunks[in.chunk].RowGroups) {
+		return nil
 	}
+	f := in.endFile()
+	if f.read {
+		return nil
+	}
+	in.open = in.open[:len(in.open)-1]
+	return f.Close()
+}
+
+// endFile marks the file that was opened last as used and moves on to the next.
+func (in *input) endFile() *inputFile {
+	f := in.open[len(in.open)-1]
+	f.used = true
+	in.chunk, in.nextGroup = in.chunk+1, 0
+	return f
 }
 
 // take hands out the next rows of the current row group, at most maxRows.
 func (in *input) take(maxRows int) extent {
+	in.group.file.read = true
 	e := extent{group: in.group, first: in.row, rows: int(min(int64(maxRows), in.group.rows-in.row))}
 	if in.row += int64(e.rows); in.row == in.group.rows {
 		in.group = nil
-		in.leaveFile()
+		if in.nextGroup == len(in.chunks[in.chunk].RowGroups) {
+			in.endFile()
+		}
 	}
 	return e
 }
