@@ -30,7 +30,8 @@ type Found struct {
 // List finds the data files of inputs: directories, taken with everything below them, glob patterns
 // of path/filepath, and files. Below a directory it leaves out what readers of data lakes leave out:
 // names that begin with '.', or with '_' unless they hold a '=' (a Hive directory of a column such
-// as _day), names that end in ".tmp" and files without a byte. A file named as such is always taken.
+// as _day), names that end in ".tmp" (Hive directories again not) and files without a byte. A file
+// named as such is always taken.
 //
 // The result is ordered by path; a file that several inputs lead to comes once, with the RelPath of
 // the first. A missing path, and an input without a file, is a *model.Failure of ReasonUser.
@@ -177,7 +178,7 @@ func (l *lister) walk(dir, base string, depth int) error {
 		return listFailure(dir, err)
 	}
 	for _, e := range entries {
-		if hidden(e.Name()) {
+		if hidden(e.Name(), e.IsDir()) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -198,10 +199,11 @@ func (l *lister) walk(dir, base string, depth int) error {
 	return nil
 }
 
-// hidden reports whether readers leave a name out.
-func hidden(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") ||
-		strings.HasPrefix(name, "_") && !strings.Contains(name, "=")
+// hidden reports whether readers leave a name out. A Hive directory is data whatever its value ends in.
+func hidden(name string, dir bool) bool {
+	hive := strings.Contains(name, "=")
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") && !hive ||
+		strings.HasSuffix(name, ".tmp") && !(dir && hive)
 }
 
 func listFailure(path string, err error) error {

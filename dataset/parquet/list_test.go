@@ -37,8 +37,8 @@ func tree(t *testing.T, names ...string) string {
 
 func TestList(t *testing.T) {
 	dir := tree(t, "b.parquet", "a.parquet", "day=1/x.parquet", "_day=2/x.parquet", "_sluice/publish", "_SUCCESS", "none0",
-		".hidden", ".d/x.parquet", "part.tmp", "_part=1.tmp/x.parquet", "empty/")
-	all := []string{"_day=2/x.parquet", "a.parquet", "b.parquet", "day=1/x.parquet"}
+		".hidden", ".d/x.parquet", "part.tmp", "c=1.tmp", "dir.tmp/x.parquet", "_part=1.tmp/x.parquet", "empty/")
+	all := []string{"_day=2/x.parquet", "_part=1.tmp/x.parquet", "a.parquet", "b.parquet", "day=1/x.parquet"}
 	tests := []struct {
 		inputs []string
 		want   []string
