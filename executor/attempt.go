@@ -54,10 +54,14 @@ func (e *Executor) run(ctx context.Context, a model.Assignment) {
 		}
 	}
 	e.finish(a.Attempt, res, err)
-	if err != nil {
-		log.Warn("attempt failed", "error", err)
-	} else {
+	switch {
+	case err == nil:
 		log.Debug("attempt finished")
+	case model.AsFailure(err, model.ReasonInternal).Reason.Retryable():
+		log.Warn("attempt failed", "error", err)
+	default:
+		// It ends the job, and the job says why: in one process a warning would say it twice.
+		log.Info("attempt failed", "error", err)
 	}
 }
 
