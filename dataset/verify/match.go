@@ -106,7 +106,7 @@ func matchFields(a, b *dataset, fa, fb int) ([]pair, error) {
 	for i := 0; same && i < len(la); i++ {
 		ca, cb := a.schema.Column(la[i]), b.schema.Column(lb[i])
 		same = ca.Path() == cb.Path() && ca.MaxRepetitionLevel() == cb.MaxRepetitionLevel() &&
-			ca.PhysicalType() == cb.PhysicalType() && ca.TypeLength() == cb.TypeLength() &&
+			ca.PhysicalType() == cb.PhysicalType() && fixedLength(ca) == fixedLength(cb) &&
 			parquet.Describe(ca.SchemaNode()) == parquet.Describe(cb.SchemaNode()) &&
 			(flat || ca.MaxDefinitionLevel() == cb.MaxDefinitionLevel())
 		out = append(out, pair{name: ca.Path(), side: [2]source{{leaf: la[i], dir: -1, column: ca}, {leaf: lb[i], dir: -1, column: cb}}})
@@ -115,6 +115,15 @@ func matchFields(a, b *dataset, fa, fb int) ([]pair, error) {
 		return nil, model.Failf(model.ReasonUser, "column %q cannot be compared: %s but %s%s", na.Name(), a.describe(fa), b.describe(fb), inside(na, nb))
 	}
 	return out, nil
+}
+
+// fixedLength is the length of the values of a fixed-length type. Other types have no length, and what
+// arrow-go gives as theirs depends on whether a footer has the logical type or only the converted one.
+func fixedLength(c *schema.Column) int {
+	if c.PhysicalType() != arrowparquet.Types.FixedLenByteArray {
+		return 0
+	}
+	return c.TypeLength()
 }
 
 // inside is a hint for types that read the same at the top.
