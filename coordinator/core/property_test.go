@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ type world struct {
 	steps     map[model.JobID]PublishStepKind // asked and not answered
 	results   map[model.TaskID]model.AttemptID
 	writes    map[model.TaskID]bool
+	started   map[model.AttemptID]model.Incarnation
+	bad       map[model.AttemptID]bool
 	lost      map[model.Incarnation]bool
 	ranks     map[model.JobID]int
 	committed map[model.JobID]bool // the commit object was put
@@ -41,6 +44,7 @@ type node struct {
 	number  uint64 // what it thinks it is
 	running map[model.AttemptID]bool
 	held    map[model.AttemptID]bool
+	unsaid  map[model.AttemptID]bool // held, and finished while there was no stream
 	reduce  map[model.AttemptID]Assign
 	threads int
 	slots   int
@@ -51,13 +55,14 @@ func newWorld(rt *rapid.T) *world {
 		env: newEnv(rt, Config{}), rt: rt, executors: map[model.ExecutorID]*node{},
 		plans: map[model.JobID]bool{}, steps: map[model.JobID]PublishStepKind{},
 		results: map[model.TaskID]model.AttemptID{}, writes: map[model.TaskID]bool{},
+		started: map[model.AttemptID]model.Incarnation{}, bad: map[model.AttemptID]bool{},
 		lost: map[model.Incarnation]bool{}, ranks: map[model.JobID]int{}, committed: map[model.JobID]bool{},
 		cancelled: map[model.JobID]bool{},
 	}
 	for _, id := range []model.ExecutorID{"a", "b", "c"} {
 		threads := rapid.IntRange(1, 5).Draw(rt, "threads")
 		w.executors[id] = &node{id: id, threads: threads, slots: rapid.IntRange(1, threads).Draw(rt, "slots"),
-			running: map[model.AttemptID]bool{}, held: map[model.AttemptID]bool{}, reduce: map[model.AttemptID]Assign{}}
+			running: map[model.AttemptID]bool{}, held: map[model.AttemptID]bool{}, unsaid: map[model.AttemptID]bool{}, reduce: map[model.AttemptID]Assign{}}
 	}
 	return w
 }
@@ -99,6 +104,9 @@ func (w *world) deliver(s Send) {
 			n.running[m.Assignment.Attempt] = true
 			n.reduce[m.Assignment.Attempt] = m
 			for _, src := range m.Assignment.Sources {
+				if len(m.Assignment.Sources) != len(w.core.jobs[src.Attempt.Task.Job].splits) {
+					w.rt.Fatalf("%s reads only %d outputs", m.Assignment.Attempt, len(m.Assignment.Sources))
+				}
 				if w.results[src.Attempt.Task] != src.Attempt {
 					w.rt.Fatalf("%s reads %s, which is not a result", m.Assignment.Attempt, src.Attempt)
 				}
@@ -129,9 +137,15 @@ func (w *world) check(e Entry) {
 	}
 	switch {
 	case e.MapCommitted != nil:
+		if w.bad[e.MapCommitted.Output.Attempt] {
+			w.rt.Fatalf("%s could not be read, and is taken again", e.MapCommitted.Output.Attempt)
+		}
 		result(e.MapCommitted.Output.Attempt, e.MapCommitted.On)
 	case e.TaskCommitted != nil:
 		id := e.TaskCommitted.Output.Attempt
+		if w.started[id] != e.TaskCommitted.On {
+			w.rt.Fatalf("%s was started on %s and is taken from %s", id, w.started[id], e.TaskCommitted.On)
+		}
 		if w.writes[id.Task] {
 			w.rt.Fatalf("task %s is committed twice", id.Task)
 		}
@@ -140,11 +154,15 @@ func (w *world) check(e Entry) {
 	case e.OutputsLost != nil:
 		for _, id := range e.OutputsLost.Attempts {
 			delete(w.results, id.Task)
+			w.bad[id] = e.OutputsLost.Bad
 		}
 	case e.ExecutorLost != nil:
 		w.lost[e.ExecutorLost.Incarnation] = true
-	case e.AttemptStarted != nil && w.lost[e.AttemptStarted.On]:
-		w.rt.Fatalf("%s starts on lost incarnation %s", e.AttemptStarted.Attempt, e.AttemptStarted.On)
+	case e.AttemptStarted != nil:
+		w.started[e.AttemptStarted.Attempt] = e.AttemptStarted.On
+		if w.lost[e.AttemptStarted.On] {
+			w.rt.Fatalf("%s starts on lost incarnation %s", e.AttemptStarted.Attempt, e.AttemptStarted.On)
+		}
 	case e.JobStopping != nil && e.JobStopping.State == model.JobFailed && !w.counting:
 		switch e.JobStopping.Failure.Reason {
 		case model.ReasonNoExecutors, model.ReasonVerification:
@@ -188,6 +206,12 @@ func (w *world) register(n *node, previous uint64) {
 		r.Held = append(r.Held, HeldOutput{Attempt: id, Segments: mapOutput(id).Segments})
 	}
 	w.do(r)
+	for _, id := range sortedAttempts(n.unsaid) {
+		if n.session != 0 && n.held[id] {
+			w.do(MapFinished{Incarnation: model.Incarnation{Executor: n.id, Number: n.number}, Output: mapOutput(id)})
+		}
+	}
+	clear(n.unsaid)
 }
 
 func sortedAttempts(set map[model.AttemptID]bool) []model.AttemptID {
@@ -199,14 +223,18 @@ func sortedAttempts(set map[model.AttemptID]bool) []model.AttemptID {
 	})
 }
 
-// finish lets an executor end an attempt well. What a stopped stream cannot carry stays undone.
+// finish lets an executor end an attempt well. Without a stream a map output is told later.
 func (w *world) finish(n *node, id model.AttemptID) {
-	if n.session == 0 {
+	spec := n.reduce[id].Assignment.Spec
+	if n.session == 0 && spec.Kind != model.TaskMap {
 		return
 	}
 	delete(n.running, id)
+	if n.session == 0 {
+		n.held[id], n.unsaid[id] = true, true
+		return
+	}
 	on := model.Incarnation{Executor: n.id, Number: n.number}
-	spec := n.reduce[id].Assignment.Spec
 	switch spec.Kind {
 	case model.TaskMap:
 		n.held[id] = true
@@ -251,9 +279,22 @@ func (w *world) beat() {
 	}
 }
 
+// evenly draws 0 to max, each about as often: rapid's own ranges prefer small numbers, which would let
+// most of the events below hardly ever happen.
+func evenly(rt *rapid.T, max int, what string) int {
+	n := 0
+	for range bits.Len(uint(max)) + 2 {
+		n *= 2
+		if rapid.Bool().Draw(rt, what) {
+			n++
+		}
+	}
+	return n % (max + 1)
+}
+
 // random does one thing that can happen.
 func (w *world) random() {
-	pick := func(max int, what string) int { return rapid.IntRange(0, max).Draw(w.rt, what) }
+	pick := func(max int, what string) int { return evenly(w.rt, max, what) }
 	n := w.executors[model.ExecutorID([]string{"a", "b", "c"}[pick(2, "executor")])]
 	on := model.Incarnation{Executor: n.id, Number: n.number}
 	attempts := sortedAttempts(n.running)
@@ -286,9 +327,14 @@ func (w *world) random() {
 	case 6:
 		w.beat()
 	case 7:
-		w.deadline()
+		if pick(3, "really") == 0 {
+			w.deadline()
+		}
 	case 8:
-		w.now = w.now.Add(time.Duration(pick(3000, "sleep")) * time.Millisecond)
+		w.now = w.now.Add(time.Duration(pick(2500, "sleep")) * time.Millisecond)
+		if pick(3, "silent") > 0 {
+			w.beat()
+		}
 		w.do(Tick{})
 	case 9, 10, 11:
 		if len(attempts) > 0 {
@@ -364,6 +410,7 @@ func (w *world) rare(n *node, on model.Incarnation, pick func(int, string) int) 
 		n.session = 0
 		clear(n.running)
 		clear(n.held)
+		clear(n.unsaid)
 		w.do(StreamBroken{Incarnation: on, Session: s})
 	case 3:
 		if w.numJobs > 0 && pick(3, "really") == 0 {
@@ -401,7 +448,8 @@ func (w *world) settle() {
 		for _, job := range slices.Sorted(maps.Keys(w.steps)) {
 			w.answerStep(job)
 		}
-		w.deadline()
+		w.now = w.now.Add(500 * time.Millisecond) // well within a lease
+		w.do(Tick{})
 	}
 	w.rt.Fatalf("with one executor and no faults these jobs do not end: %+v\n%s", w.core.Jobs(), dumpOf(w.rt, w.core))
 }
@@ -411,7 +459,7 @@ func TestRandomEvents(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
 		w.counting = rapid.Bool().Draw(rt, "counting")
-		for range rapid.IntRange(20, 150).Draw(rt, "events") {
+		for range evenly(rt, 250, "events") {
 			w.random()
 		}
 		w.checkReplay()
