@@ -46,6 +46,11 @@ func (a *app) run(args []string) int {
 	ctx, in := handleSignals(context.Background(), a.stderr)
 	defer in.stop()
 	a.interrupted = in.seen
+	return a.execute(ctx, args)
+}
+
+// execute is run without the process's signals.
+func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -94,7 +99,7 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	f := root.PersistentFlags()
-	f.StringVar(&a.logLevel, "log-level", "", "what is logged to stderr: debug, info, warn or error (default warn; info for coordinator and executor)")
+	f.StringVar(&a.logLevel, "log-level", "", "`LEVEL` of what is logged to stderr: debug, info, warn or error (default warn; info for coordinator and executor)")
 	section(f, sectionHere, "log-level")
 	root.AddCommand(
 		a.newGen(), a.newRepartition(), a.newRun(), a.newPlan(), a.newVerify(),
@@ -123,12 +128,12 @@ func (a *app) settle(c *cobra.Command) error {
 	switch a.logLevel {
 	case "", "debug", "info", "warn", "error":
 	default:
-		return usagef("--log-level %q: want debug, info, warn or error", a.logLevel)
+		return usagef("--log-level %s: want debug, info, warn or error", a.logLevel)
 	}
 	switch a.output {
 	case "", outputText, outputJSON:
 	default:
-		return usagef("-o %q: want text or json", a.output)
+		return usagef("-o %s: want text or json", a.output)
 	}
 	return nil
 }
@@ -141,7 +146,7 @@ const (
 
 // outputFlag gives a verb that prints the flag -o.
 func (a *app) outputFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&a.output, "output", "o", outputText, "what is printed on stdout: text, or one json document")
+	c.Flags().StringVarP(&a.output, "output", "o", outputText, "`FORMAT` of what is printed on stdout: text (default), or json for one document")
 	section(c.Flags(), sectionHere, "output")
 	complete(c, "output", outputText, outputJSON)
 }
@@ -175,7 +180,7 @@ func (a *app) group(c *cobra.Command, what string, sub ...*cobra.Command) *cobra
 	c.AddCommand(sub...)
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usagef("%s: say what: %s", c.CommandPath(), what)
+			return usagef("%s: say what: %s", verbOf(c), what)
 		}
 		return a.noSuchCommand(c, args)
 	}

@@ -101,7 +101,7 @@ func (c *cluster) Close() error { return c.conn.Close() }
 func (c *cluster) explain(err error) error { return explainCall("coordinator "+c.addr, err) }
 
 // dialNoise is what gRPC puts around the kernel's own words.
-var dialNoise = regexp.MustCompile(`connection error: desc = "(?:transport: )?(?:Error while dialing: |[Ee]rror reading server preface: )?(?:dial tcp )?(.*)"`)
+var dialNoise = regexp.MustCompile(`connection error: desc = "(?:transport: )?(?:Error while dialing: |[Ee]rror reading server preface: )?(?:dial tcp \S+: )?(?:connect: )?(.*)"`)
 
 func explainCall(who string, err error) error {
 	if err == nil {
@@ -116,7 +116,10 @@ func explainCall(who string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = "no answer within " + ui.Seconds(callTimeout)
 	}
-	return &callError{text: who + ": " + text, err: err}
+	if !errors.Is(err, transport.ErrUnavailable) {
+		who += ":"
+	}
+	return &callError{text: who + " " + text, err: err}
 }
 
 // callError rewords an error and keeps what it is.
@@ -182,7 +185,7 @@ func (a *app) checkReceipt(path string) error {
 	dir := filepath.Dir(path)
 	st, err := a.fs.Stat(dir)
 	if err != nil {
-		return usagef("--receipt %s: %w", path, err)
+		return usagef("--receipt %s: %s: %w", path, dir, withoutPath(err))
 	}
 	if !st.IsDir() {
 		return usagef("--receipt %s: %s is not a directory", path, dir)

@@ -106,6 +106,8 @@ func flagError(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		return unknownFlag(c, unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return usagef("unknown flag -%s: `%s --help` lists the flags", unknown.GetSpecifiedName(), c.CommandPath())
 	case errors.As(err, &invalid):
 		return usagef("%s: %w", spelling(invalid.GetFlag()), plainCause(invalid))
 	case errors.As(err, &missing):
@@ -146,10 +148,13 @@ func spelling(f *pflag.Flag) string {
 	return "--" + f.Name
 }
 
+// verbOf is a command without the program's name, which stands before every error already.
+func verbOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "sluice ") }
+
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no argument, got %q", c.CommandPath(), args[0])
+		return usagef("%s takes no argument, got %q", verbOf(c), args[0])
 	}
 	return nil
 }
@@ -158,10 +163,10 @@ func noArgs(c *cobra.Command, args []string) error {
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return usagef("%s: %s is missing", c.CommandPath(), names[len(args)])
+			return usagef("%s: %s is missing", verbOf(c), names[len(args)])
 		}
 		if len(args) > len(names) {
-			return usagef("%s: one argument too many: %q", c.CommandPath(), args[len(names)])
+			return usagef("%s: one argument too many: %q", verbOf(c), args[len(names)])
 		}
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sluice-engine/sluice/cmd/sluice/internal/ui"
 	"github.com/sluice-engine/sluice/dataset/gen"
-	"github.com/sluice-engine/sluice/model"
 )
 
 // The data set of `gen events` without flags: large enough to be interesting, done in a moment.
@@ -86,7 +85,7 @@ func (a *app) genEvents(ctx context.Context, o gen.Options, progress string) err
 	r := genResult{Out: o.Dir, Rows: res.Rows, Files: res.Files, Bytes: res.Bytes, Seconds: time.Since(start).Seconds()}
 	return a.print(r, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s rows in %s files, %s, written to %s in %s\n",
-			ui.Count(r.Rows), ui.Count(int64(r.Files)), model.Size(r.Bytes), r.Out, ui.Duration(time.Since(start)))
+			ui.Count(r.Rows), ui.Count(int64(r.Files)), ui.Size(r.Bytes), r.Out, ui.Duration(time.Since(start)))
 		return err
 	})
 }

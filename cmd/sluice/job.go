@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sluice-engine/sluice/cmd/sluice/internal/ui"
 	"github.com/sluice-engine/sluice/model"
 )
 
@@ -33,20 +34,20 @@ type jobFlags struct {
 func (j *jobFlags) bindSpec(c *cobra.Command) {
 	f, s := c.Flags(), &j.flags.JobSpec
 	f.SortFlags = false
-	f.StringVar(&s.Out, "out", "", "output `DIR`")
+	f.StringVar(&s.Out, "out", "", "`DIR` to write")
 	f.StringSliceVar(&s.PartitionBy, "partition-by", nil, "`COLUMNS` that become directories, name=value, and leave the files; commas between them, or repeat the flag")
 	f.StringSliceVar(&s.By, "by", nil, fmt.Sprintf("`COLUMNS` whose hash (Spark's) gives each row its partition; -n of them, %d if not given", model.DefaultShufflePartitions))
 	f.IntVarP(&s.N, "n", "n", 0, "`N` partitions; without --by rows are dealt out round robin")
 	f.BoolVar(&s.NoShuffle, "no-shuffle", false, "no row moves: every map task writes its own files")
 	f.StringVar((*string)(&s.Mode), "mode", "", "what happens when the output is not empty, `MODE`: error (default) or overwrite, which replaces all of it")
-	f.Var(&s.TargetFileSize, "target-file-size", fmt.Sprintf("`SIZE` at which an output file is full (default %s)", model.DefaultTargetFileSize))
-	f.Var(&s.RowGroupSize, "row-group-size", fmt.Sprintf("`SIZE` of the row groups in them (default %s)", model.DefaultRowGroupSize))
+	f.Var(&s.TargetFileSize, "target-file-size", fmt.Sprintf("`SIZE` at which an output file is full (default %s)", ui.Size(int64(model.DefaultTargetFileSize))))
+	f.Var(&s.RowGroupSize, "row-group-size", fmt.Sprintf("`SIZE` of the row groups in them (default %s)", ui.Size(int64(model.DefaultRowGroupSize))))
 	f.StringVar(&s.Compression, "compression", "", "`CODEC` of the output: keep (the input's, default), zstd, snappy, gzip, lz4 or none")
 	f.StringVar((*string)(&s.Verify), "verify", "", "`HOW` the output is checked before it is published: rows (default) counts them by the footers, content also reads them back and compares the content hash")
 	f.StringVar(&s.Name, "name", "", "`NAME` of the job for people (default the last part of --out)")
 	f.StringVar(&s.Key, "key", "", "`KEY` that makes submitting idempotent: a second job with the same name and key is the first one")
-	f.Var(&s.SplitSize, "split-size", fmt.Sprintf("`SIZE` of input that one map task reads at most (default %s)", model.DefaultSplitSize))
-	f.Var(&s.OpenCost, "open-cost", fmt.Sprintf("`SIZE` that opening a file counts for when tasks are packed (default %s)", model.DefaultOpenCost))
+	f.Var(&s.SplitSize, "split-size", fmt.Sprintf("`SIZE` of input that one map task reads at most (default %s)", ui.Size(int64(model.DefaultSplitSize))))
+	f.Var(&s.OpenCost, "open-cost", fmt.Sprintf("`SIZE` that opening a file counts for when tasks are packed (default %s)", ui.Size(int64(model.DefaultOpenCost))))
 	f.IntVar(&s.Buckets, "buckets", 0, fmt.Sprintf("`N` ranges into which partition values are hashed for the shuffle (default %d)", model.DefaultBuckets))
 	section(f, sectionFiles, "mode", "target-file-size", "row-group-size", "compression", "verify")
 	section(f, sectionAdvanced, "name", "key", "split-size", "open-cost", "buckets")

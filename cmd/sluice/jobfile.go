@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +26,7 @@ const maxJobFile = 4 << 20
 func (a *app) readJobFile(path string) (job, error) {
 	data, err := a.readFileOrStdin(path)
 	if err != nil {
-		return job{}, usagef("-f %s: %w", path, err)
+		return job{}, usagef("-f %s: %w", path, withoutPath(err))
 	}
 	j, err := parseJob(data)
 	if err == nil {
@@ -35,6 +37,15 @@ func (a *app) readJobFile(path string) (job, error) {
 		lines = append(lines, path+": "+l)
 	}
 	return job{}, usagef("%s", strings.Join(lines, "\n"))
+}
+
+// withoutPath takes the path off an error that is shown behind it.
+func withoutPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 func (a *app) readFileOrStdin(path string) ([]byte, error) {
@@ -48,10 +59,13 @@ func (a *app) readFileOrStdin(path string) ([]byte, error) {
 	return data, err
 }
 
+// bareN is the key n at the beginning of a line. YAML 1.1 takes n for "no", that is for false.
+var bareN = regexp.MustCompile(`(?m)^n[ \t]*:`)
+
 // parseJob reads a job file strictly: a key that does not exist, or exists twice, is a mistake.
 func parseJob(data []byte) (job, error) {
 	var j job
-	asJSON, err := yaml.YAMLToJSONStrict(data)
+	asJSON, err := yaml.YAMLToJSONStrict(bareN.ReplaceAll(data, []byte(`"n":`)))
 	if err != nil {
 		return j, errors.New(yamlMessage(err))
 	}
@@ -88,7 +102,7 @@ func setKey(field reflect.Value, raw json.RawMessage) error {
 	err := json.Unmarshal(raw, field.Addr().Interface())
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("want %s, got %s", kindOf(field.Type()), wrong.Value)
+		return fmt.Errorf("want %s, got %s", kindOf(field.Type()), gotKind(wrong.Value))
 	}
 	if err != nil {
 		return err
@@ -111,6 +125,21 @@ func kindOf(t reflect.Type) string {
 		return "a whole number"
 	}
 	return "a text"
+}
+
+// gotKind is a JSON type in the words of kindOf.
+func gotKind(jsonType string) string {
+	switch {
+	case strings.HasPrefix(jsonType, "number"):
+		return "the " + jsonType
+	case jsonType == "string":
+		return "a text"
+	case jsonType == "array":
+		return "a list"
+	case jsonType == "bool":
+		return "true or false, which YAML also takes y, n, yes, no, on and off for: put a name in quotes"
+	}
+	return "keys and values"
 }
 
 // yamlMessage takes off what the libraries put around the place and the mistake.

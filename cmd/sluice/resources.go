@@ -31,11 +31,14 @@ const maxThreads = 4096
 // bind defines the flags.
 func (r *resources) bind(f *pflag.FlagSet) {
 	f.Var(&r.MemoryLimit, "memory-limit", "`SIZE` of memory to use (default three quarters of the container's limit, or half of the machine's memory where there is no limit)")
-	f.StringArrayVar(&r.TempDir, "temp-dir", nil, "`DIR` for scratch; may be repeated, the one with most space free is used (default "+node.DefaultTempDir()+")")
+	f.StringArrayVar(&r.TempDir, "temp-dir", nil, "`DIR` for scratch; may be repeated, the one with most space free is used (default "+defaultTemp+")")
 	f.IntVar(&r.Threads, "threads", 0, "`N` threads to work with (default one per CPU)")
 	f.IntVar(&r.Slots, "slots", 0, "`N` map tasks at a time, which share the threads (default 1)")
 	section(f, sectionProcess, "memory-limit", "temp-dir", "threads", "slots")
 }
+
+// defaultTemp is node.DefaultTempDir in help, which is the same for everybody.
+const defaultTemp = "/var/tmp/sluice-UID"
 
 // resourceFlags are the names of the flags that bind defines.
 var resourceFlags = []string{"memory-limit", "temp-dir", "threads", "slots"}

@@ -34,7 +34,7 @@ yet: the token keeps out who cannot read the network.`,
 	f := c.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.Listen, "listen", defaultAddr, "`HOST:PORT` to listen on; without a host it is loopback (default "+defaultAddr+")")
-	f.StringVar(&o.DataDir, "data-dir", filepath.Join(node.DefaultTempDir(), "coordinator"), "`DIR` of the journal (default "+filepath.Join(node.DefaultTempDir(), "coordinator")+")")
+	f.StringVar(&o.DataDir, "data-dir", filepath.Join(node.DefaultTempDir(), "coordinator"), "`DIR` of the journal (default "+filepath.Join(defaultTemp, "coordinator")+")")
 	f.StringArrayVar(&o.Allow, "allow", nil, "`PREFIX` of paths that jobs may name, may be repeated (default all)")
 	cl.bindToken(c)
 	insecureFlag(c, &o.Insecure)

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-engine/sluice/cmd/sluice/internal/ui"
 )
 
 // interrupts turns the first signal into the end of a context and the second into the end of the
@@ -23,7 +23,7 @@ type interrupts struct {
 // handleSignals begins to listen for Ctrl-C, SIGTERM and the end of the terminal. The first ends the
 // context: the verb stops what runs and leaves nothing behind. Who does not want to wait for that
 // sends a second.
-func handleSignals(ctx context.Context, stderr io.Writer) (context.Context, *interrupts) {
+func handleSignals(ctx context.Context, stderr *ui.Console) (context.Context, *interrupts) {
 	ctx, cancel := context.WithCancel(ctx)
 	in := &interrupts{signals: make(chan os.Signal, 2), done: make(chan struct{}), ended: make(chan struct{})}
 	listen := []os.Signal{unix.SIGINT, unix.SIGTERM}
@@ -40,7 +40,7 @@ func handleSignals(ctx context.Context, stderr io.Writer) (context.Context, *int
 			return
 		}
 		in.received.Store(true)
-		fmt.Fprintln(stderr, "sluice: stopping and cleaning up; a second signal leaves at once")
+		stderr.Interrupted("sluice: stopping and cleaning up; a second signal leaves at once")
 		cancel()
 		select {
 		case <-in.signals:

@@ -101,7 +101,7 @@ func load(p *atomic.Pointer[string]) string {
 }
 
 func (lb *laneBar) show(c *clock, l Lane) {
-	count := fmt.Sprintf("%d/%d %s", l.Done, l.Tasks, l.Unit)
+	count := l.count()
 	text := c.figures(l)
 	lb.count.Store(&count)
 	lb.text.Store(&text)

@@ -38,6 +38,15 @@ func (c *Console) Write(b []byte) (int, error) {
 	return c.out.Write(b)
 }
 
+// Interrupted writes a line that follows a key such as Ctrl-C, which a terminal shows as ^C: the line
+// goes over it.
+func (c *Console) Interrupted(line string) {
+	if c.terminal {
+		line = "\r" + line
+	}
+	_, _ = c.Write([]byte(line + "\n")) // a terminal that is gone cannot be told
+}
+
 // divert sends lines elsewhere until it is called with nil.
 func (c *Console) divert(w io.Writer) {
 	c.mu.Lock()

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/model"
@@ -51,7 +52,7 @@ func Seconds(d time.Duration) string {
 }
 
 // Size prints bytes with an IEC unit.
-func Size(n int64) string { return model.Size(n).String() }
+func Size(n int64) string { return strings.Replace(model.Size(n).String(), ".0 ", " ", 1) }
 
 // perSecond is a rate; nothing sensible can be said of a moment.
 func perSecond(n int64, d time.Duration) int64 {

@@ -49,6 +49,14 @@ type Lane struct {
 func (l Lane) active() bool { return l.Running > 0 || l.Done > 0 || l.Rows > 0 }
 func (l Lane) ended() bool  { return l.Tasks > 0 && l.Done >= l.Tasks }
 
+// count is how many of the lane's tasks are done.
+func (l Lane) count() string {
+	if l.Tasks == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d %s", l.Done, l.Tasks, l.Unit)
+}
+
 // fraction is how much of the lane is done, by rows where their number is known.
 func (l Lane) fraction() float64 {
 	switch {
@@ -141,10 +149,11 @@ func (c *clock) worked(l Lane) time.Duration {
 	return c.now().Sub(began)
 }
 
-// left guesses how long a lane still needs; nothing is said before a fiftieth is done.
+// left guesses how long a lane still needs; nothing is said in its first second, or before a
+// fiftieth is done.
 func (c *clock) left(l Lane) (time.Duration, bool) {
 	f := l.fraction()
-	if f < 0.02 || f >= 1 {
+	if f < 0.02 || f >= 1 || c.worked(l) < time.Second {
 		return 0, false
 	}
 	return time.Duration(float64(c.worked(l)) * (1 - f) / f), true
@@ -206,9 +215,14 @@ func (p *plain) line(s Snapshot) string {
 		if !l.active() || l.ended() && s.State == string(model.JobPublishing) {
 			continue
 		}
-		b += fmt.Sprintf("  %s %d/%d %s", l.Name, l.Done, l.Tasks, l.Unit)
+		b += "  " + l.Name
+		sep := " "
+		if l.Tasks > 0 {
+			b += " " + l.count()
+			sep = ", "
+		}
 		if f := p.clock.figures(l); f != "" && !l.ended() {
-			b += ", " + f
+			b += sep + f
 		}
 	}
 	return b
@@ -243,7 +257,7 @@ func (p *jsonLines) Update(s Snapshot) {
 		Detail  string    `json:"detail,omitempty"`
 		Elapsed float64   `json:"elapsed_seconds"`
 		Lanes   []Lane    `json:"stages"`
-	}{now, s.What, s.State, s.Detail, p.clock.elapsed().Seconds(), slices.Concat([]Lane{}, s.Lanes)}
+	}{now, s.What, s.State, s.Detail, p.clock.elapsed().Seconds(), append([]Lane{}, s.Lanes...)}
 	writeLine(p.out, line)
 }
 
