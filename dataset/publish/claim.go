@@ -199,7 +199,33 @@ func Adopt(ctx context.Context, fsys vfs.FS, conf model.JobConf) (*Claim, error)
 	if err := fsys.MkdirAll(l.control()); err != nil {
 		return nil, outputError(l.out, err)
 	}
-	return takeClaim(ctx, fsys, l, claimBody{Job: conf.Job, Host: hostID(), PID: os.Getpid(), Side: l.side})
+	c, err := takeClaim(ctx, fsys, l, claimBody{Job: conf.Job, Host: hostID(), PID: os.Getpid(), Side: l.side})
+	if err == nil {
+		err = c.mirrorAgain(l)
+	}
+	if err != nil && c != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, err
+}
+
+// mirrorAgain puts this claim in the place of the copy that the process before the restart left in the
+// side; a copy under the old number would stay in the output after the swap, and nobody would hold it.
+func (c *Claim) mirrorAgain(l layout) error {
+	unpublished, err := exists(l.fs, filepath.Join(l.sideControl(), l.newMark()))
+	if err != nil || !unpublished {
+		return err
+	}
+	_, names, err := claims(l.fs, l.sideControl())
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := removeIfThere(l.fs, name); err != nil {
+			return err
+		}
+	}
+	return c.mirrorTo(l.sideControl())
 }
 
 // takeClaim puts claim-<n>, after it dealt with every claim that is there.

@@ -260,6 +260,44 @@ func TestUndoAfterTheCommitPointUndoesNothing(t *testing.T) {
 	}
 }
 
+func TestAdoptedClaimGoesWithTheJob(t *testing.T) {
+	for done := range len(allSteps) {
+		w := &world{t: t, fs: vfs.OS, out: filepath.Join(t.TempDir(), "out"), job: "job-1"}
+		seed(t, w.out)
+		if err := w.prepare(model.ModeOverwrite); err != nil {
+			t.Fatal(err)
+		}
+		p := &Publisher{FS: w.fs, CountRows: rowsOf}
+		for _, s := range allSteps[:done] {
+			if _, err := p.Do(context.Background(), s, w.args); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The coordinator dies here; the next one adopts the claim and repeats the last step.
+		if err := w.claim.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if w.claim, err = Adopt(context.Background(), w.fs, w.args.Conf); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Prepare(context.Background(), w.fs, "job-2", "token", w.out, model.ModeOverwrite); model.AsFailure(err, "").Reason != model.ReasonConflict {
+			t.Errorf("restarted after %d steps: another job gets %v, want a conflict", done, err)
+		}
+		for _, s := range allSteps[max(0, done-1):] {
+			if _, err := p.Do(context.Background(), s, w.args); err != nil {
+				t.Fatalf("restarted after %d steps: %s: %v", done, s, err)
+			}
+		}
+		if err := w.claim.End(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(w.out, controlDir)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("restarted after %d steps: %s stayed: %v\n%s", done, controlDir, err, tree(t, w.out))
+		}
+	}
+}
+
 func TestLateFileStopsAnOverwrite(t *testing.T) {
 	out := t.TempDir()
 	seed(t, out)
