@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
@@ -20,7 +21,13 @@ import (
 	"github.com/sluice-engine/sluice/shuffle/fetch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A check is a whole job; flags on the command line come later and win.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // job is a job that the test runs attempt by attempt: what coordinator and executors do, without them.
 type job struct {
