@@ -43,7 +43,7 @@ func (c *Core) detail(j *job) string {
 	}
 	for n := range j.stages {
 		if k := c.sched.Counts(j.stageID(n)); n+1 < len(j.stages) && k.Done < k.Tasks {
-			return fmt.Sprintf("%d lost outputs of stage %d are made again", k.Tasks-k.Done, n)
+			return fmt.Sprintf("lost outputs of stage %d are made again: %d", n, k.Tasks-k.Done)
 		}
 	}
 	return ""
