@@ -212,7 +212,7 @@ func noJob(id model.JobID, err error) error {
 	return err
 }
 
-// state says how a job ended, for people.
+// stateError is the error of a job that did not succeed.
 func stateError(st model.JobStatus) error {
 	switch st.State {
 	case model.JobSucceeded:

@@ -87,15 +87,35 @@ func (a *app) report(err error) {
 	if err == nil {
 		return
 	}
-	if a.interrupted() && endedByInterrupt(err) {
-		fmt.Fprintln(a.stderr, "sluice: interrupted")
-		return
-	}
-	for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
-		if line = strings.TrimSpace(line); line != "" {
-			fmt.Fprintln(a.stderr, "sluice: "+line)
+	interrupted := a.interrupted()
+	said := false
+	for _, e := range each(err) {
+		if interrupted && endedByInterrupt(e) {
+			if !said {
+				a.stderr.Line("sluice: interrupted")
+			}
+			said = true
+			continue
+		}
+		for line := range strings.Lines(e.Error()) {
+			if line = strings.TrimSpace(line); line != "" {
+				a.stderr.Line("sluice: %s", line)
+			}
 		}
 	}
+}
+
+// each takes apart what errors.Join put together.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, each(e)...)
+	}
+	return all
 }
 
 // flagError rewords pflag's errors: the flag first, then what is wrong, then the nearest flag there is.

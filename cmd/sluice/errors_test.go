@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,16 @@ func TestMistakesGetOneClearLine(t *testing.T) {
 	}
 	if _, err := os.Stat("mart"); err == nil {
 		t.Error("a mistake left an output")
+	}
+}
+
+func TestAnInterruptHidesNoOtherError(t *testing.T) {
+	var out bytes.Buffer
+	a := newApp(nil, nil, &out, nil)
+	a.interrupted = func() bool { return true }
+	a.report(errors.Join(model.Failf(model.ReasonKilled, "cancelled"), context.Canceled, errors.New("scratch is left in /tmp/x")))
+	if out.String() != "sluice: interrupted\nsluice: scratch is left in /tmp/x\n" {
+		t.Errorf("got %q", out.String())
 	}
 }
 

@@ -173,10 +173,7 @@ func (j *jobFlags) named(fs *pflag.FlagSet, err error) error {
 	if err == nil {
 		return nil
 	}
-	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's own result, not one that is wrapped
-		list = joined.Unwrap()
-	}
+	list := each(err)
 	out := make([]error, len(list))
 	for i, e := range list {
 		out[i] = e

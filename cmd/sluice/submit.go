@@ -112,7 +112,7 @@ func (a *app) waitFor(ctx context.Context, c *cluster, id model.JobID, progress,
 	st, err := c.wait(ctx, id, func(s model.JobStatus) { p.Update(ui.Of(s)) })
 	p.Close()
 	if errors.Is(err, context.Canceled) && a.interrupted() {
-		fmt.Fprintf(a.stderr, "sluice: job %s goes on; `sluice wait %s` waits for it again, `sluice cancel %s` ends it\n", id, id, id)
+		a.stderr.Line("sluice: job %s goes on; `sluice wait %s` waits for it again, `sluice cancel %s` ends it", id, id, id)
 	}
 	return a.finish(st, noJob(id, err), receipt)
 }

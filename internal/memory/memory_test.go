@@ -34,11 +34,11 @@ func TestFindTakesTheSmallestLimit(t *testing.T) {
 			"sys/fs/cgroup/memory.max": "1073741824\n",
 		}, Limit{Bytes: gib, Cgroup: true}},
 		{"version 1, the host's path cannot be seen", map[string]string{
-			"proc/self/cgroup": "9:cpu,cpuacct:/docker/x\n5:memory:/docker/x\n",
+			"proc/self/cgroup":                           "9:cpu,cpuacct:/docker/x\n5:memory:/docker/x\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n",
 		}, Limit{Bytes: gib, Cgroup: true}},
 		{"version 1, no limit", map[string]string{
-			"proc/self/cgroup": "5:memory:/\n",
+			"proc/self/cgroup":                           "5:memory:/\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 		}, Limit{Bytes: 8 * gib}},
 		{"a limit above the machine", map[string]string{

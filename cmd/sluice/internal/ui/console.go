@@ -4,6 +4,7 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -38,13 +39,18 @@ func (c *Console) Write(b []byte) (int, error) {
 	return c.out.Write(b)
 }
 
+// Line writes one line for people. A terminal that is gone cannot be told so.
+func (c *Console) Line(format string, a ...any) {
+	_, _ = fmt.Fprintf(c, format+"\n", a...)
+}
+
 // Interrupted writes a line that follows a key such as Ctrl-C, which a terminal shows as ^C: the line
 // goes over it.
 func (c *Console) Interrupted(line string) {
 	if c.terminal {
 		line = "\r" + line
 	}
-	_, _ = c.Write([]byte(line + "\n")) // a terminal that is gone cannot be told
+	c.Line("%s", line)
 }
 
 // divert sends lines elsewhere until it is called with nil.

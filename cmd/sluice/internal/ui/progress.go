@@ -200,7 +200,7 @@ func (p *plain) Update(s Snapshot) {
 		return
 	}
 	p.last, p.said = now, s
-	fmt.Fprintln(p.out, p.line(s))
+	p.out.Line("%s", p.line(s))
 }
 
 func (p *plain) Close() {}
