@@ -34,7 +34,6 @@ func New(scratch string) (*Referee, error) {
 		"SET TimeZone = 'UTC'",
 		"SET threads = 2",
 		"SET memory_limit = '3GB'",
-		"SET preserve_insertion_order = false",
 		"SET temp_directory = " + quoteText(scratch),
 	} {
 		if _, err := db.Exec(setting); err != nil {
