@@ -65,6 +65,7 @@ type Coordinator struct {
 	inbox chan request
 	// recovered is the work that Recovered asked for before Run began.
 	recovered []core.Action
+	plans     map[model.JobID]context.CancelFunc // plans under way; owned by Run's goroutine
 
 	stopped  chan struct{} // closed when Run's loop ended
 	work     context.Context
@@ -90,8 +91,12 @@ func New(c Config) (*Coordinator, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if err := c.Core.Validate(); err != nil {
+		return nil, err
+	}
 	co := &Coordinator{
-		c: c, core: core.New(c.Core), inbox: make(chan request, inboxSize), stopped: make(chan struct{}),
+		plans: map[model.JobID]context.CancelFunc{},
+		c:     c, core: core.New(c.Core), inbox: make(chan request, inboxSize), stopped: make(chan struct{}),
 		sessions: map[uint64]*session{}, watchers: map[model.JobID]map[chan struct{}]bool{},
 	}
 	co.work, co.stopWork = context.WithCancel(context.Background())
@@ -234,6 +239,10 @@ func (co *Coordinator) perform(actions []core.Action) error {
 		switch a := a.(type) {
 		case core.PlanJob:
 			co.plan(a)
+		case core.StopPlan:
+			if stop := co.plans[a.Job]; stop != nil {
+				stop()
+			}
 		case core.PublishStep:
 			co.publish(a)
 		case core.Send:
@@ -253,13 +262,16 @@ func (co *Coordinator) plan(a core.PlanJob) {
 			slots += e.Slots
 		}
 	}
+	ctx, stop := context.WithCancel(co.work)
+	co.plans[a.Job] = stop
 	co.workers.Go(func() {
-		p, err := co.c.Work.Plan(co.work, a, max(slots, 1))
+		defer stop()
+		p, err := co.c.Work.Plan(ctx, a, max(slots, 1))
+		answer := core.Event(core.Planned{Job: a.Job, Plan: p})
 		if err != nil {
-			co.tell(core.PlanFailed{Job: a.Job, Failure: *model.AsFailure(err, model.ReasonInternal)})
-			return
+			answer = core.PlanFailed{Job: a.Job, Failure: *model.AsFailure(err, model.ReasonInternal)}
 		}
-		co.tell(core.Planned{Job: a.Job, Plan: p})
+		co.tellAnd(answer, func(*core.Core) { delete(co.plans, a.Job) })
 	})
 }
 
@@ -277,9 +289,12 @@ func (co *Coordinator) publish(a core.PublishStep) {
 
 // tell queues an event from a goroutine of the coordinator itself. When the loop has ended, the event
 // is lost, as in a crash.
-func (co *Coordinator) tell(e core.Event) {
+func (co *Coordinator) tell(e core.Event) { co.tellAnd(e, nil) }
+
+// tellAnd is tell with something to do in the loop's goroutine once the event was handled.
+func (co *Coordinator) tellAnd(e core.Event, then func(*core.Core)) {
 	select {
-	case co.inbox <- request{event: e}:
+	case co.inbox <- request{event: e, look: then}:
 	case <-co.stopped:
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,12 +70,19 @@ func (co *Coordinator) Executors(ctx context.Context) (es []model.ExecutorStatus
 	return es, err
 }
 
-// Cancel ends a job; it is no error when the job ended before.
+// Cancel ends a job. It is an error when it cannot be ended any more: it is over, or past its commit
+// point.
 func (co *Coordinator) Cancel(ctx context.Context, id model.JobID, reason string) error {
 	if _, err := co.Job(ctx, id); err != nil {
 		return err
 	}
-	return co.ask(ctx, request{event: core.Cancel{Job: id, Reason: reason}})
+	var refused error
+	err := co.ask(ctx, request{event: core.Cancel{Job: id, Reason: reason}, saw: func(a core.Action) {
+		if c, ok := a.(core.CancelAnswer); ok && c.Job == id && !c.Accepted {
+			refused = fmt.Errorf("job %s was not cancelled: %s", id, c.Why)
+		}
+	}})
+	return errors.Join(err, refused)
 }
 
 // Watch calls fn with the state of a job whenever it changed, the terminal state last.
