@@ -75,13 +75,13 @@ func Prepare(ctx context.Context, fsys vfs.FS, job model.JobID, token, out strin
 	if err != nil {
 		return nil, p, err
 	}
+	l := layout{fs: fsys, job: job, out: out}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, abandon(fsys, c, out, created))
+			err = errors.Join(err, abandon(l, c, created))
 			c = nil
 		}
 	}()
-	l := layout{fs: fsys, job: job, out: out}
 	if l.side, err = chooseSide(fsys, job, out); err != nil {
 		return nil, p, err
 	}
@@ -170,13 +170,17 @@ func makeSide(fsys vfs.FS, l layout, token string) error {
 	return vfs.ReplaceFile(fsys, filepath.Join(l.stage(), shareTokenFile), []byte(token))
 }
 
-// abandon takes back what a failed Prepare made.
-func abandon(fsys vfs.FS, c *Claim, out, created string) error {
+// abandon takes back what a failed Prepare made. The side may be there without a claim: it is made
+// first.
+func abandon(l layout, c *Claim, created string) error {
 	var errs []error
+	if l.side != "" {
+		errs = append(errs, l.fs.RemoveAll(l.side))
+	}
 	if c != nil {
-		errs = append(errs, fsys.RemoveAll(c.body.Side), c.End())
+		errs = append(errs, c.End())
 	} else {
-		errs = append(errs, removeMade(fsys, out, created))
+		errs = append(errs, removeMade(l.fs, l.out, created))
 	}
 	return errors.Join(errs...)
 }

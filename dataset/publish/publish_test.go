@@ -194,6 +194,9 @@ func TestSecondJobOnOneOutputIsAConflict(t *testing.T) {
 	if err := first.publish(); err != nil {
 		t.Fatal(err)
 	}
+	if left, err := os.ReadDir(filepath.Dir(out)); err != nil || len(left) != 1 {
+		t.Errorf("left beside the output: %v, %v", left, err)
+	}
 	if got := tree(t, out); got != newTree {
 		t.Errorf("got:\n%s", got)
 	}
