@@ -93,5 +93,15 @@ func checkEventJob(t *testing.T, in string, j job, r receipt) map[string]int64 {
 		t.Errorf("the receipt says\n%+v, the output\n%+v in %d files of the histogram", got, want, histogram)
 	}
 	sameRows(t, in, j.out, "type")
+	// However the rows travelled, they are the same rows.
+	if eventHash == "" {
+		eventHash = string(r.Hash.RowSum)
+	}
+	if string(r.Hash.RowSum) != eventHash {
+		t.Errorf("the content hash is %s; another run of this job had %s", r.Hash.RowSum, eventHash)
+	}
 	return files
 }
+
+// eventHash is the content hash in the first receipt of the event job.
+var eventHash string

@@ -161,7 +161,10 @@ func writeOldShapes(t *testing.T, path string, rows int) {
 	w := file.NewParquetWriter(f, oldShapes(t), file.WithWriterProps(parquet.NewWriterProperties(
 		parquet.WithCompression(1), parquet.WithDataPageSize(16<<10), parquet.WithCreatedBy("an older writer"))))
 	for group := range 2 {
-		rg := w.AppendRowGroup()
+		rg, err := w.AppendRowGroupChecked()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for range rg.NumColumns() {
 			column, err := rg.NextColumn()
 			if err != nil {

@@ -226,8 +226,8 @@ type receipt struct {
 		RemoteBytes int64 `json:"remote_bytes"`
 	} `json:"fetch"`
 	Hash struct {
-		Rows   int64  `json:"rows"`
-		RowSum uint64 `json:"row_sum"`
+		Rows   int64           `json:"rows"`
+		RowSum json.RawMessage `json:"row_sum"`
 	} `json:"content_hash"`
 }
 
