@@ -57,6 +57,8 @@ func (e *Executor) run(ctx context.Context, a model.Assignment) {
 	switch {
 	case err == nil:
 		log.Debug("attempt finished")
+	case ctx.Err() != nil:
+		log.Debug("attempt was stopped", "error", err)
 	case model.AsFailure(err, model.ReasonInternal).Reason.Retryable():
 		log.Warn("attempt failed", "error", err)
 	default:

@@ -90,7 +90,7 @@ func TestContentHashAdds(t *testing.T) {
 	var sum ContentHash
 	a := ContentHash{Rows: 1, RowSum: 10, Columns: []ColumnHash{{"x", 5}}}
 	sum.Add(a)
-	sum.Add(ContentHash{Rows: 2, RowSum: ^uint64(0), Columns: []ColumnHash{{"x", 7}}})
+	sum.Add(ContentHash{Rows: 2, RowSum: ^HashSum(0), Columns: []ColumnHash{{"x", 7}}})
 	if sum.Rows != 3 || sum.RowSum != 9 || sum.Columns[0].Sum != 12 || a.Columns[0].Sum != 5 {
 		t.Fatalf("got %+v, %+v", sum, a)
 	}

@@ -1,5 +1,10 @@
 package model
 
+import (
+	"fmt"
+	"strconv"
+)
+
 // TaskKind says which operator a task runs.
 type TaskKind string
 
@@ -192,14 +197,33 @@ type Progress struct {
 // of Spark's xxhash64 (design 5.8). Hashes of disjoint row sets add up.
 type ContentHash struct {
 	Rows    int64        `json:"rows"`
-	RowSum  uint64       `json:"row_sum"`
+	RowSum  HashSum      `json:"row_sum"`
 	Columns []ColumnHash `json:"columns"`
 }
 
 // ColumnHash is the sum of the cell hashes of one leaf column.
 type ColumnHash struct {
-	Name string `json:"name"`
-	Sum  uint64 `json:"sum"`
+	Name string  `json:"name"`
+	Sum  HashSum `json:"sum"`
+}
+
+// HashSum is a sum of hashes modulo 2^64. As JSON it is text of 16 hexadecimal digits, because many
+// readers of JSON lose digits of numbers above 2^53.
+type HashSum uint64
+
+func (h HashSum) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+
+// MarshalText writes the sum in hexadecimal.
+func (h HashSum) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *HashSum) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseUint(string(b), 16, 64)
+	if err != nil {
+		return fmt.Errorf("hash %q: want up to 16 hexadecimal digits", b)
+	}
+	*h = HashSum(v)
+	return nil
 }
 
 // Add adds the hash of other rows. Both must have the same columns in the same order; an empty

@@ -83,11 +83,9 @@ func (j *job) rowsText() string {
 func (j *job) makeReceipt(now time.Time, state model.JobState, f *model.Failure) *model.Receipt {
 	r := &model.Receipt{
 		Job: j.id, Name: j.spec.Name, State: state, Input: j.spec.Input, Out: j.spec.Out,
+		Partitioning: j.spec.Partitioning().String(),
 		Codec: j.conf.Codec, Mode: j.spec.Mode, Submitted: j.submitted, Started: j.started, Ended: now,
 		FilesIn: j.inFiles, FilesGone: j.published.Removed, Retries: j.retries, Verified: model.VerifyRows, Failure: f,
-	}
-	if j.conf.Job != "" {
-		r.Partitioning = j.conf.Partitioning.String()
 	}
 	if j.published.ByContent {
 		r.Verified = model.VerifyContent

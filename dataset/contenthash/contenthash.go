@@ -238,9 +238,9 @@ func (b *Batch) Done() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hash.Rows += int64(b.rows)
-	h.hash.RowSum += total
+	h.hash.RowSum += model.HashSum(total)
 	for i, c := range b.columns {
-		h.hash.Columns[i].Sum += c
+		h.hash.Columns[i].Sum += model.HashSum(c)
 	}
 	h.free = append(h.free, b)
 	return nil

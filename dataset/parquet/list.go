@@ -74,7 +74,7 @@ func (l *lister) input(in string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return listFailure(in, err)
 	case !strings.ContainsAny(in, `*?[`):
-		return model.Failf(model.ReasonUser, "input %s does not exist: %w", in, fs.ErrNotExist)
+		return model.Failf(model.ReasonUser, "input %s: %w", in, fs.ErrNotExist)
 	}
 	return l.glob(in, abs)
 }

@@ -35,10 +35,10 @@ type Side struct {
 
 // Column compares one leaf column that both sides have.
 type Column struct {
-	Name  string `json:"name"`
-	A     uint64 `json:"a"`
-	B     uint64 `json:"b"`
-	Equal bool   `json:"equal"`
+	Name  string        `json:"name"`
+	A     model.HashSum `json:"a"`
+	B     model.HashSum `json:"b"`
+	Equal bool          `json:"equal"`
 }
 
 // Result of a comparison.
@@ -130,7 +130,7 @@ func judge(sides [2]*dataset, m *matching, hashes [2]model.ContentHash) *Result 
 // Summary says in one line how the two data sets differ, or that they do not.
 func (r *Result) Summary() string {
 	if r.Equal {
-		return fmt.Sprintf("equal: %d rows, hash %016x", r.A.Hash.Rows, r.A.Hash.RowSum)
+		return fmt.Sprintf("equal: %d rows, hash %s", r.A.Hash.Rows, r.A.Hash.RowSum)
 	}
 	var parts []string
 	if r.A.Hash.Rows != r.B.Hash.Rows {

@@ -70,13 +70,13 @@ func TestReportedHashIsTheHashOfTheOutput(t *testing.T) {
 		if !res.Equal || res.B.Hash.RowSum != h.RowSum || res.B.Hash.Rows != h.Rows {
 			t.Errorf("%s: output %+v, reported %+v", p, res.B.Hash, h)
 		}
-		sums := map[string]uint64{}
+		sums := map[string]model.HashSum{}
 		for _, c := range h.Columns {
 			sums[c.Name] = c.Sum
 		}
 		for _, c := range res.B.Hash.Columns {
 			if sum, ok := sums[c.Name]; !ok || sum != c.Sum {
-				t.Errorf("%s: column %s has hash %x, reported %x", p, c.Name, c.Sum, sum)
+				t.Errorf("%s: column %s has hash %s, reported %s", p, c.Name, c.Sum, sum)
 			}
 		}
 	}

@@ -22,19 +22,19 @@ func fromValueSize(v *modelv1.ValueSize) model.ValueSize {
 }
 
 func columnHash(c model.ColumnHash) *modelv1.ColumnHash {
-	return &modelv1.ColumnHash{Name: c.Name, Sum: c.Sum}
+	return &modelv1.ColumnHash{Name: c.Name, Sum: uint64(c.Sum)}
 }
 
 func fromColumnHash(c *modelv1.ColumnHash) model.ColumnHash {
-	return model.ColumnHash{Name: c.GetName(), Sum: c.GetSum()}
+	return model.ColumnHash{Name: c.GetName(), Sum: model.HashSum(c.GetSum())}
 }
 
 func contentHash(h model.ContentHash) *modelv1.ContentHash {
-	return &modelv1.ContentHash{Rows: h.Rows, RowSum: h.RowSum, Columns: Slice(h.Columns, columnHash)}
+	return &modelv1.ContentHash{Rows: h.Rows, RowSum: uint64(h.RowSum), Columns: Slice(h.Columns, columnHash)}
 }
 
 func fromContentHash(h *modelv1.ContentHash) model.ContentHash {
-	return model.ContentHash{Rows: h.GetRows(), RowSum: h.GetRowSum(), Columns: Slice(h.GetColumns(), fromColumnHash)}
+	return model.ContentHash{Rows: h.GetRows(), RowSum: model.HashSum(h.GetRowSum()), Columns: Slice(h.GetColumns(), fromColumnHash)}
 }
 
 func fetchCounters(c model.FetchCounters) *modelv1.FetchCounters {

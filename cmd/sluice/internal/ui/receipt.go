@@ -54,7 +54,7 @@ func Receipt(w io.Writer, r model.Receipt) error {
 	p.pair("output", "%s (mode %s)", r.Out, r.Mode)
 	p.pair("verified", "%s", verified(r.Verified))
 	if len(r.Hash.Columns) > 0 || r.Hash.Rows > 0 {
-		p.pair("content hash", "%016x over %s, %s", r.Hash.RowSum, counted(r.Hash.Rows, "row"), counted(int64(len(r.Hash.Columns)), "column"))
+		p.pair("content hash", "%s over %s, %s", r.Hash.RowSum, counted(r.Hash.Rows, "row"), counted(int64(len(r.Hash.Columns)), "column"))
 	}
 	p.histogram(r.FileSizes)
 	p.hotKeys(r)

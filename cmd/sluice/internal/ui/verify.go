@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 func Verify(w io.Writer, r *verify.Result) error {
 	p := &printer{w: w}
 	if r.Equal {
-		p.line("equal: %s, %s, content hash %016x", counted(r.A.Hash.Rows, "row"), counted(int64(len(r.Columns)), "column"), r.A.Hash.RowSum)
+		p.line("equal: %s, %s, content hash %s", counted(r.A.Hash.Rows, "row"), counted(int64(len(r.Columns)), "column"), r.A.Hash.RowSum)
 		return p.err
 	}
 	t := columns("", ">a", ">b", "")
@@ -25,9 +24,9 @@ func Verify(w io.Writer, r *verify.Result) error {
 	}
 	p.line("a  %s, %s\nb  %s, %s", r.A.Path, counted(int64(r.A.Files), "file"), r.B.Path, counted(int64(r.B.Files), "file"))
 	row("rows", Count(r.A.Hash.Rows), Count(r.B.Hash.Rows), r.A.Hash.Rows == r.B.Hash.Rows)
-	row("whole rows", hash(r.A.Hash.RowSum), hash(r.B.Hash.RowSum), r.A.Hash.RowSum == r.B.Hash.RowSum)
+	row("whole rows", r.A.Hash.RowSum.String(), r.B.Hash.RowSum.String(), r.A.Hash.RowSum == r.B.Hash.RowSum)
 	for _, c := range r.Columns {
-		row("column "+c.Name, hash(c.A), hash(c.B), c.Equal)
+		row("column "+c.Name, c.A.String(), c.B.String(), c.Equal)
 	}
 	p.table(t.Render())
 	for i, only := range [][]string{r.OnlyA, r.OnlyB} {
@@ -40,5 +39,3 @@ func Verify(w io.Writer, r *verify.Result) error {
 	}
 	return p.err
 }
-
-func hash(sum uint64) string { return fmt.Sprintf("%016x", sum) }
