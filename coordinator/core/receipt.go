@@ -84,7 +84,7 @@ func (j *job) makeReceipt(now time.Time, state model.JobState, f *model.Failure)
 	r := &model.Receipt{
 		Job: j.id, Name: j.spec.Name, State: state, Input: j.spec.Input, Out: j.spec.Out,
 		Partitioning: j.spec.Partitioning().String(),
-		Codec: j.conf.Codec, Mode: j.spec.Mode, Submitted: j.submitted, Started: j.started, Ended: now,
+		Codec:        j.conf.Codec, Mode: j.spec.Mode, Submitted: j.submitted, Started: j.started, Ended: now,
 		FilesIn: j.inFiles, FilesGone: j.published.Removed, Retries: j.retries, Verified: model.VerifyRows, Failure: f,
 	}
 	if j.published.ByContent {
