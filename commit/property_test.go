@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,7 +24,7 @@ type directory struct {
 	budget     int // operations until the crash; negative: none
 }
 
-var errCrash = fmt.Errorf("crash")
+var errCrash = errors.New("crash")
 
 func newDirectory(numOld, numNew int) *directory {
 	d := &directory{files: map[string]bool{}, staged: map[string]bool{}, budget: -1}
@@ -165,7 +166,7 @@ func TestFromEveryCrashOldOrNew(t *testing.T) {
 					return
 				}
 			}
-			if err != nil && err != errCrash {
+			if err != nil && !errors.Is(err, errCrash) {
 				rt.Fatal(err)
 			}
 			if life < 5 && outcome == Wait && rapid.IntRange(0, 3).Draw(rt, "journal lost") == 0 {
@@ -214,7 +215,7 @@ func live(rt *rapid.T, d *directory, p *Publication, journal *[]Event, now *time
 			}
 		}
 		committed, err := d.carryOut(a.Step)
-		if err == errCrash {
+		if errors.Is(err, errCrash) {
 			return Action{}, err
 		}
 		if err != nil || faults && rapid.IntRange(0, 5).Draw(rt, "fail") == 0 {
@@ -252,7 +253,7 @@ func recoverWithoutJournal(rt *rapid.T, d *directory, wanted bool) {
 		if err == nil {
 			break
 		}
-		if err != errCrash {
+		if !errors.Is(err, errCrash) {
 			rt.Fatal(err)
 		}
 	}

@@ -50,7 +50,11 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	joined := err.(interface{ Unwrap() []error }).Unwrap()
 	fields := map[string]bool{}
 	for _, e := range joined {
-		fields[e.(*SpecError).Field] = true
+		var one *SpecError
+		if !errors.As(e, &one) {
+			t.Fatalf("want a SpecError, got %v", e)
+		}
+		fields[one.Field] = true
 	}
 	for _, f := range []string{"input", "out", "partition_by", "n", "mode"} {
 		if !fields[f] {

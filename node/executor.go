@@ -75,7 +75,10 @@ func serveExecutor(ctx context.Context, o ExecutorOptions, lis net.Listener, dir
 	if id == "" {
 		id = executorID(o.Advertise)
 	}
-	addr := advertisedAddr(lis, o.Advertise)
+	addr, err := advertisedAddr(lis, o.Advertise)
+	if err != nil {
+		return err
+	}
 	members, err := startGossip(gossipConfig{name: string(id), role: membership.RoleExecutor, lis: lis, addr: addr, token: o.Token, log: o.Logger})
 	if err != nil {
 		return err

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 
 	"github.com/sluice-engine/sluice/internal/membership"
 	"github.com/sluice-engine/sluice/internal/transport"
@@ -22,37 +24,50 @@ type gossipConfig struct {
 
 // startGossip binds gossip where the process listens.
 func startGossip(c gossipConfig) (*membership.Members, error) {
-	bind := c.lis.Addr().(*net.TCPAddr).IP
-	advertise := bind
-	if bind.IsUnspecified() {
+	bound, err := boundTo(c.lis)
+	if err != nil {
+		return nil, err
+	}
+	advertise := bound.IP
+	if advertise.IsUnspecified() {
 		advertise = ownIP()
 	}
 	addr := c.addr
 	if addr == "" {
-		addr = advertisedAddr(c.lis, "")
+		if addr, err = advertisedAddr(c.lis, ""); err != nil {
+			return nil, err
+		}
 	}
 	return membership.Start(membership.Config{
-		Name: c.name, BindAddr: bind.String(), Advertise: advertise.String(), Token: c.token,
+		Name: c.name, BindAddr: bound.IP.String(), Advertise: advertise.String(), Token: c.token,
 		Meta: membership.Meta{Role: c.role, Addr: addr}, Log: c.log,
 	})
 }
 
 // advertisedAddr is host:port by which others reach a listener: the name that was given, else the
 // address that it is bound to, else, when it is bound to all, this host's own.
-func advertisedAddr(lis net.Listener, advertise string) string {
-	tcp := lis.Addr().(*net.TCPAddr)
+func advertisedAddr(lis net.Listener, advertise string) (string, error) {
+	bound, err := boundTo(lis)
+	if err != nil {
+		return "", err
+	}
 	host := advertise
 	if host == "" {
-		host = tcp.IP.String()
-		if tcp.IP.IsUnspecified() {
+		host = bound.IP.String()
+		if bound.IP.IsUnspecified() {
 			host = ownIP().String()
 		}
 	}
-	_, port, err := net.SplitHostPort(lis.Addr().String())
-	if err != nil {
-		port = "0"
+	return net.JoinHostPort(host, strconv.Itoa(bound.Port)), nil
+}
+
+// boundTo is the address that a listener is bound to. Others reach a process by TCP alone.
+func boundTo(lis net.Listener) (*net.TCPAddr, error) {
+	addr, ok := lis.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("listening on %s, which is not a TCP address: gossip cannot advertise it", lis.Addr())
 	}
-	return net.JoinHostPort(host, port)
+	return addr, nil
 }
 
 // ownIP is an address by which other hosts may reach this one: what its host name resolves to, else

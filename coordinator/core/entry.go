@@ -38,7 +38,8 @@ type Entry struct {
 	JobEnded       *JobEnded       `json:"job_ended,omitempty"`
 }
 
-// JobSubmitted, JobPlanned … are the facts. Their fields are what replay needs and nothing else.
+// JobSubmitted opens a job's history. As in all facts below, the fields are what replay needs and
+// nothing else.
 type JobSubmitted struct {
 	Job  model.JobID   `json:"job"`
 	UUID string        `json:"uuid"`

@@ -384,18 +384,16 @@ func (w *world) fail(n *node, on model.Incarnation, id model.AttemptID, pick fun
 
 // oddPublish fails a step; a commit that failed may have happened.
 func (w *world) oddPublish(pick func(int, string) int) {
-	for _, job := range slices.Sorted(maps.Keys(w.steps)) {
-		step := w.steps[job]
-		if !w.counting {
-			return
-		}
-		delete(w.steps, job)
-		if step == StepCommit && pick(1, "happened") == 1 {
-			w.committed[job] = true
-		}
-		w.do(PublishFailed{Job: job, Step: step, Failure: *model.Failf(model.ReasonIO, "no")})
+	if !w.counting || len(w.steps) == 0 {
 		return
 	}
+	job := slices.Min(slices.Collect(maps.Keys(w.steps)))
+	step := w.steps[job]
+	delete(w.steps, job)
+	if step == StepCommit && pick(1, "happened") == 1 {
+		w.committed[job] = true
+	}
+	w.do(PublishFailed{Job: job, Step: step, Failure: *model.Failf(model.ReasonIO, "no")})
 }
 
 func (w *world) rare(n *node, on model.Incarnation, pick func(int, string) int) {

@@ -13,7 +13,6 @@ type inputSums struct {
 	rows, bytes  int64
 	out          int64 // rows that went into the shuffle, or into files
 	shuffleBytes int64
-	values       int64 // upper bound: a value may be in several outputs
 	emptyText    int64
 	spills       int
 	hash         model.ContentHash

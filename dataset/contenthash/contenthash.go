@@ -178,7 +178,7 @@ func (b *Batch) AddConstant(i int, value []byte, null bool) error {
 	}
 	l := &b.hasher.leaves[i]
 	cell := l.seed
-	if !null && !(l.emptyNull && len(value) == 0) {
+	if !null && (!l.emptyNull || len(value) > 0) {
 		vals := column.Values{Width: column.Width(l.eval.Column())}
 		if vals.Width > 0 && len(value) != vals.Width {
 			return model.Failf(model.ReasonInternal, "content hash: column %s: a value of %d bytes, want %d", l.name, len(value), vals.Width)

@@ -32,7 +32,7 @@ func TestSameBytesWithAnyNumberOfThreads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(h, "%s %d\n", n, len(b))
+			h.Write(fmt.Appendf(nil, "%s %d\n", n, len(b)))
 			h.Write(b)
 		}
 		return [32]byte(h.Sum(nil))
@@ -177,8 +177,8 @@ func TestStatisticsSayWhatIsInTheColumn(t *testing.T) {
 		for i, c := range rec.Columns() {
 			values, nulls := c, int64(c.NullN())
 			if list, ok := c.(*array.List); ok {
-				from, to := list.ValueOffsets(0)
-				_, to = list.ValueOffsets(list.Len() - 1)
+				from, _ := list.ValueOffsets(0)
+				_, to := list.ValueOffsets(list.Len() - 1)
 				values = array.NewSlice(list.ListValues(), from, to)
 				defer values.Release()
 				for k := range list.Len() {

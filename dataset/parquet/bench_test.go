@@ -2,6 +2,7 @@ package parquet_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 
@@ -56,7 +57,7 @@ func readEvents(path string, vectors map[int]*column.Vector) error {
 			for err == nil {
 				err = r.Next(v, 128<<10)
 			}
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				return err
 			}
 			if err := r.Close(); err != nil {

@@ -206,11 +206,7 @@ func (c *compact) skipStruct(s *shape, depth int) {
 		c.fail(fmt.Errorf("nests Thrift structures more than %d deep", maxThriftDepth))
 		return
 	}
-	id, typ := int16(0), byte(0)
-	for {
-		if id, typ = c.field(id); typ == thriftStop {
-			return
-		}
+	for id, typ := c.field(0); typ != thriftStop; id, typ = c.field(id) {
 		c.skipField(s, id, typ, depth)
 	}
 }

@@ -73,8 +73,10 @@ func compareNodes(ga, gb *schema.GroupNode, i int, prefix string) *Mismatch {
 	if a.FieldID() != b.FieldID() {
 		return &Mismatch{Column: path, A: fieldID(a), B: fieldID(b)}
 	}
-	if g, ok := a.(*schema.GroupNode); ok {
-		return compareFields(g, b.(*schema.GroupNode), path+".")
+	inA, groupA := a.(*schema.GroupNode)
+	inB, groupB := b.(*schema.GroupNode)
+	if groupA && groupB { // or neither, as they have the same physical type
+		return compareFields(inA, inB, path+".")
 	}
 	return nil
 }

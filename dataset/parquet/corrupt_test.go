@@ -56,7 +56,7 @@ func readSome(f *File, rg, leaf, budget int) (err error) {
 	}()
 	v := column.New(f.Schema().Column(leaf))
 	for budget > 0 {
-		if err := r.Next(v, 1000); err == io.EOF {
+		if err := r.Next(v, 1000); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -3,6 +3,7 @@ package parquet
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"runtime/debug"
 
@@ -39,11 +40,22 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "reading: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
+// damage hides an io.EOF in the chain of an error: to callers of LeafReader.Next it means the end of
+// the rows and nothing else, while a decoder that ran out of bytes met a damaged file.
+type damage struct{ err error }
+
+func (e *damage) Error() string        { return e.err.Error() }
+func (e *damage) Is(target error) bool { return target != io.EOF && errors.Is(e.err, target) }
+func (e *damage) As(target any) bool   { return errors.As(e.err, target) }
+
 // inputFailure types an error about an input file and puts where it happened before it. A
-// *model.Failure in the chain keeps its reason.
+// *model.Failure in the chain keeps its reason. The result is never io.EOF.
 func inputFailure(where string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = &damage{err}
 	}
 	wrapped := fmt.Errorf("%s: %w", where, err)
 	var (

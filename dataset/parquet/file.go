@@ -129,7 +129,7 @@ func (f *File) readAt(p []byte, off int64) error {
 	if n == len(p) {
 		return nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: it was cut while it was read", errTruncated)
 	}
 	return &readError{err}

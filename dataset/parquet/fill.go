@@ -27,7 +27,15 @@ type headers struct {
 	fixed [sliceBatch]arrowparquet.FixedLenByteArray
 }
 
-var headerPool = sync.Pool{New: func() any { return new(headers) }}
+var headerPool sync.Pool // of *headers
+
+// getHeaders returns scratch space with whatever was in it before.
+func getHeaders() *headers {
+	if h, ok := headerPool.Get().(*headers); ok {
+		return h
+	}
+	return new(headers)
+}
 
 // read appends at least one and at most n levels, with their values, to v. All of them come from
 // one page, so that byte arrays can be copied straight out of it.
@@ -134,7 +142,7 @@ func growAligned(b []byte, n int, align uintptr) []byte {
 }
 
 func readByteArrays(cr *file.ByteArrayColumnChunkReader, v *column.Vector, n int, def, rep []int16) (int, error) {
-	h := headerPool.Get().(*headers)
+	h := getHeaders()
 	defer headerPool.Put(h)
 	levels, values, err := cr.ReadBatchInPage(int64(n), h.bytes[:n], clip(def, n), clip(rep, n))
 	if err != nil {
@@ -163,7 +171,7 @@ func readByteArrays(cr *file.ByteArrayColumnChunkReader, v *column.Vector, n int
 
 func readFixed(cr *file.FixedLenByteArrayColumnChunkReader, v *column.Vector, n int, def, rep []int16) (int, error) {
 	n = min(n, max(1, maxFixedWidth/v.Values.Width))
-	h := headerPool.Get().(*headers)
+	h := getHeaders()
 	defer headerPool.Put(h)
 	levels, values, err := cr.ReadBatchInPage(int64(n), h.fixed[:n], clip(def, n), clip(rep, n))
 	if err != nil {

@@ -101,13 +101,9 @@ var footerShape = &shape{
 // they claim: what arrow-go allocates for it is a small multiple of len(b).
 func scanFooter(b []byte) error {
 	c := &compact{b: b}
-	id, typ := int16(0), byte(0)
 	var schemaErr error
 	seen := false
-	for {
-		if id, typ = c.field(id); typ == thriftStop {
-			break
-		}
+	for id, typ := c.field(0); typ != thriftStop; id, typ = c.field(id) {
 		switch {
 		case id == footerSchema && typ == thriftList:
 			seen = true
@@ -135,7 +131,7 @@ func scanFooter(b []byte) error {
 func scanSchema(c *compact) error {
 	n, elem := c.list()
 	if c.err != nil {
-		return nil // reported by the caller
+		return c.err
 	}
 	if n == 0 || elem != thriftStruct {
 		return errors.New("its schema is empty")
@@ -145,7 +141,7 @@ func scanSchema(c *compact) error {
 		children, err := scanElement(c, i == 0)
 		switch {
 		case c.err != nil:
-			return nil
+			return c.err
 		case err != nil:
 			return err
 		case i > 0 && len(open) == 0:
@@ -174,13 +170,8 @@ func scanElement(c *compact, root bool) (children int64, err error) {
 	var (
 		physical, width, repetition int64 = -1, 0, 0
 		name                        []byte
-		id                          int16
-		typ                         byte
 	)
-	for {
-		if id, typ = c.field(id); typ == thriftStop {
-			break
-		}
+	for id, typ := c.field(0); typ != thriftStop; id, typ = c.field(id) {
 		switch {
 		case id == elementType && typ == thriftI32:
 			physical = c.varint()

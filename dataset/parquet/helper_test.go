@@ -3,6 +3,7 @@ package parquet
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -47,7 +48,7 @@ func (f *memFile) Stat() (fs.FileInfo, error) { return memInfo{f}, nil }
 type memInfo struct{ f *memFile }
 
 func (i memInfo) Name() string     { return i.f.name }
-func (i memInfo) Size() int64      { return i.f.Reader.Size() }
+func (i memInfo) Size() int64      { return i.f.Size() }
 func (memInfo) Mode() fs.FileMode  { return 0o444 }
 func (memInfo) ModTime() time.Time { return time.Unix(1, 2) }
 func (memInfo) IsDir() bool        { return false }
@@ -191,7 +192,10 @@ func tryWriteFile(sc *schema.Schema, props *arrowparquet.WriterProperties, group
 	var buf bytes.Buffer
 	w := file.NewParquetWriter(&buf, sc.Root(), file.WithWriterProps(props))
 	for _, g := range groups {
-		rg := w.AppendRowGroup()
+		rg, err := w.AppendRowGroupChecked()
+		if err != nil {
+			return nil, err
+		}
 		for _, v := range g {
 			cw, err := rg.NextColumn()
 			if err != nil {
@@ -269,7 +273,7 @@ func readLeaf(f *File, rg, leaf int, batch func() int, each func(rg, leaf int, v
 	}()
 	v := column.New(f.Schema().Column(leaf))
 	for {
-		if err := r.Next(v, batch()); err == io.EOF {
+		if err := r.Next(v, batch()); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -90,7 +90,8 @@ func (r *LeafReader) close() (err error) {
 	return err
 }
 
-// Next fills v with the next min(maxRows, rows left) rows; io.EOF means that there are none left.
+// Next fills v with the next min(maxRows, rows left) rows; io.EOF means that there are none left, and
+// no other error has it in its chain.
 // v is reset first, and checked and indexed afterwards; it must be a vector for a leaf of the same
 // type and levels. An error leaves v in no useful state and is returned again by later calls.
 func (r *LeafReader) Next(v *column.Vector, maxRows int) error {

@@ -203,7 +203,7 @@ func (l *lister) walk(dir, base string, depth int) error {
 func hidden(name string, dir bool) bool {
 	hive := strings.Contains(name, "=")
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") && !hive ||
-		strings.HasSuffix(name, ".tmp") && !(dir && hive)
+		strings.HasSuffix(name, ".tmp") && (!dir || !hive)
 }
 
 func listFailure(path string, err error) error {

@@ -46,11 +46,7 @@ type pageHeader struct {
 func readPageHeader(b []byte) (h pageHeader, err error) {
 	c := &compact{b: b}
 	h.kind = -1
-	id, typ := int16(0), byte(0)
-	for {
-		if id, typ = c.field(id); typ == thriftStop {
-			break
-		}
+	for id, typ := c.field(0); typ != thriftStop; id, typ = c.field(id) {
 		switch {
 		case id == 1 && typ == thriftI32:
 			h.kind = c.varint()
@@ -81,11 +77,7 @@ func readPageHeader(b []byte) (h pageHeader, err error) {
 // numbers reads a structure whose fields of interest are integers: field i goes to dst[i]; flag is
 // told the booleans.
 func (c *compact) numbers(dst []*int64, flag func(id int16, set bool)) {
-	id, typ := int16(0), byte(0)
-	for {
-		if id, typ = c.field(id); typ == thriftStop {
-			return
-		}
+	for id, typ := c.field(0); typ != thriftStop; id, typ = c.field(id) {
 		switch {
 		case typ == thriftI32 && id > 0 && int(id) < len(dst) && dst[id] != nil:
 			*dst[id] = c.varint()
@@ -184,20 +176,29 @@ func checkFrame(codec compress.Compression, body []byte, want int64) error {
 		}
 		claimed = int64(n)
 	case compress.Codecs.Zstd:
-		var h zstd.Header
-		if err := h.Decode(body); err != nil || !h.HasFCS {
+		n, stated := zstdContentSize(body)
+		if !stated {
 			return nil // the decoder will say, or grows with the data
 		}
-		if h.FrameContentSize > maxPageBytes {
+		if n > maxPageBytes {
 			return errors.New("a zstd page has a corrupt length")
 		}
-		if int64(h.FrameContentSize) < want {
+		if int64(n) < want {
 			return nil // several frames
 		}
-		claimed = int64(h.FrameContentSize)
+		claimed = int64(n)
 	}
 	if claimed != want {
 		return fmt.Errorf("a page of %d bytes claims %d in its compressed frame", want, claimed)
 	}
 	return nil
+}
+
+// zstdContentSize is the length that the first frame of body states, if it has a header that states one.
+func zstdContentSize(body []byte) (n uint64, stated bool) {
+	var h zstd.Header
+	if err := h.Decode(body); err != nil {
+		return 0, false
+	}
+	return h.FrameContentSize, h.HasFCS
 }

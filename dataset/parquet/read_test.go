@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-engine/sluice/dataset/column"
+	"github.com/sluice-engine/sluice/model"
 )
 
 // sameRows compares rows [at, at+got.Rows) of want with got.
@@ -60,7 +62,7 @@ func checkFile(b []byte, groups [][]*column.Vector, batch func() int) error {
 		at[rg][leaf] += v.Rows
 	})
 	if err != nil || bad != nil {
-		return fmt.Errorf("%v %v", err, bad)
+		return errors.Join(err, bad)
 	}
 	for i := range groups {
 		for j := range groups[i] {
@@ -219,6 +221,37 @@ func TestLeavesAreReadConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
+// TestAFailureIsNotTheEnd has a page decoder that ran out of bytes: callers must not take it for the
+// end of the rows.
+func TestAFailureIsNotTheEnd(t *testing.T) {
+	s := makeFile(t, 3, []int{10}, compress.Codecs.Snappy, false, 2000, true)
+	f, err := openBytes(s.bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.ReadLeaf(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.levelsLeft = 0
+	cause := errors.New("short page")
+	r.src.err = fmt.Errorf("%w: %w", &Panic{Value: cause}, io.EOF)
+	err = r.Next(column.New(f.Schema().Column(0)), 5)
+	if err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the failure reads as the end: %v", err)
+	}
+	var (
+		failure *model.Failure
+		thrown  *Panic
+	)
+	if !errors.As(err, &failure) || failure.Reason != model.ReasonInput || !errors.As(err, &thrown) || !errors.Is(err, cause) {
+		t.Errorf("the failure lost its reason or its cause: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNextRefusesAMistakenCall(t *testing.T) {
 	s := makeFile(t, 3, []int{10}, compress.Codecs.Snappy, false, 2000, true)
 	f, err := openBytes(s.bytes)
@@ -229,7 +262,7 @@ func TestNextRefusesAMistakenCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Next(column.New(f.Schema().Column(2)), 5); err == nil || err == io.EOF {
+	if err := r.Next(column.New(f.Schema().Column(2)), 5); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a vector of another type: %v", err)
 	}
 	if err := r.Close(); err != nil {

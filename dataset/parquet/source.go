@@ -88,10 +88,11 @@ func (s *chunkSource) ReadAt(p []byte, off int64) (int, error) {
 			n += copy(p[n:], s.buf[at:s.valid])
 			continue
 		}
+		if s.seen >= s.values {
+			return n, io.EOF
+		}
 		if err := s.advance(); err != nil {
-			if err != io.EOF {
-				s.err = err
-			}
+			s.err = err
 			return n, err
 		}
 	}
@@ -102,10 +103,8 @@ func (s *chunkSource) ReadAt(p []byte, off int64) (int, error) {
 func (s *chunkSource) Seek(int64, int) (int64, error) { return 0, errors.ErrUnsupported }
 
 // advance moves the window behind the pages that were checked, fills it and checks the pages in it.
+// There must be values left.
 func (s *chunkSource) advance() error {
-	if s.seen >= s.values {
-		return io.EOF
-	}
 	s.read = copy(s.buf, s.buf[s.valid:s.read])
 	s.base += int64(s.valid)
 	s.valid = 0

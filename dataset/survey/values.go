@@ -163,7 +163,7 @@ func (s *Survey) sampleChunk(r chunkRef, leaf int, c *counter) (err error) {
 	defer func() { err = errors.Join(err, lr.Close()) }()
 	v := column.New(s.Schema.Column(leaf))
 	for rows := 0; rows < sampleRows; rows += v.Rows {
-		if err := lr.Next(v, 16<<10); err == io.EOF {
+		if err := lr.Next(v, 16<<10); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

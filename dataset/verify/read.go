@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -108,14 +109,14 @@ func addLeaf(f *parquet.File, rg, leaf, i int, batches []*contenthash.Batch) (er
 		}
 	}
 	// The end is stated by the reader, not inferred: it has checked the chunk to its last page.
-	switch err := lr.Next(v, batchRows); err {
-	case io.EOF:
+	err = lr.Next(v, batchRows)
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
-	case nil:
+	case err == nil:
 		return model.Failf(model.ReasonInternal, "%s: row group %d has more rows than were asked for", f.Name(), rg)
-	default:
-		return err
 	}
+	return err
 }
 
 func (r *reader) addDir(src source, file, i int, batches []*contenthash.Batch) error {

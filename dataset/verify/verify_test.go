@@ -62,7 +62,10 @@ func writeRows(t *testing.T, path string, columns string, rows []row) {
 	root := schema.MustGroup(schema.NewGroupNode("schema", arrowparquet.Repetitions.Required, fields, -1))
 	w := file.NewParquetWriter(out, root)
 	for part := range slices.Chunk(rows, 7) {
-		rg := w.AppendRowGroup()
+		rg, err := w.AppendRowGroupChecked()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, n := range names {
 			cw, err := rg.NextColumn()
 			if err == nil {
