@@ -4,6 +4,7 @@ package survey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -72,8 +73,11 @@ func Look(ctx context.Context, fsys vfs.FS, spec model.JobSpec) (*Survey, error)
 			if err != nil {
 				return err
 			}
-			if err := parquet.Compatible(s.Schema, f.schema); err != nil {
-				return model.Failf(model.ReasonUser, "%s and %s have different schemas: %w", found[0].Path, found[i].Path, err)
+			var diff *parquet.Mismatch
+			if err := parquet.Compatible(s.Schema, f.schema); errors.As(err, &diff) {
+				return model.Failf(model.ReasonUser, "the input's files have different schemas: %s", diff.Between(found[0].Path, found[i].Path))
+			} else if err != nil {
+				return err
 			}
 			return nil
 		})
