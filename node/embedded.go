@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -37,17 +36,13 @@ func RunEmbedded(ctx context.Context, o EmbeddedOptions, spec model.JobSpec, wat
 	if len(o.TempDirs) > 0 {
 		temp = o.TempDirs[0]
 	}
-	dir, err := runDir(vfs.OS, temp, "run")
+	scratch, err := newScratch(vfs.OS, temp, "run", o.Logger)
 	if err != nil {
 		return st, model.Failf(model.ReasonUser, "%w", err)
 	}
-	defer func() {
-		if rerr := vfs.OS.RemoveAll(dir); rerr != nil {
-			err = errors.Join(err, fmt.Errorf("removing the run's scratch: %w", rerr))
-		}
-	}()
+	defer func() { err = errors.Join(err, scratch.remove()) }()
 	limitMemory(o.Memory)
-	log, err := journal.Open(filepath.Join(dir, "journal.db"))
+	log, err := journal.Open(filepath.Join(scratch.dir, "journal.db"))
 	if err != nil {
 		return st, err
 	}
@@ -57,7 +52,7 @@ func RunEmbedded(ctx context.Context, o EmbeddedOptions, spec model.JobSpec, wat
 	if err != nil {
 		return st, errors.Join(err, log.Close())
 	}
-	return runJob(ctx, o, dir, co, spec, watch)
+	return runJob(ctx, o, scratch.dir, co, spec, watch)
 }
 
 // backend adds what only a listening coordinator needs.

@@ -55,15 +55,15 @@ func RunExecutor(ctx context.Context, o ExecutorOptions) (err error) {
 	if len(o.TempDirs) > 0 {
 		temp = o.TempDirs[0]
 	}
-	dir, err := runDir(vfs.OS, temp, "executor")
+	scratch, err := newScratch(vfs.OS, temp, "executor", o.Logger)
 	if err != nil {
 		return model.Failf(model.ReasonUser, "%w", err)
 	}
-	defer func() { err = errors.Join(err, vfs.OS.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, scratch.remove()) }()
 	limitMemory(o.Memory)
 	pool := transport.NewPool(transport.DialOptions{Token: o.Token})
 	defer func() { err = errors.Join(err, pool.Close()) }()
-	return serveExecutor(ctx, o, lis, dir, pool)
+	return serveExecutor(ctx, o, lis, scratch.dir, pool)
 }
 
 func serveExecutor(ctx context.Context, o ExecutorOptions, lis net.Listener, dir string, pool *transport.Pool) error {

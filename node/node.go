@@ -4,14 +4,10 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -26,24 +22,6 @@ import (
 // a user, so that a later process finds them.
 func DefaultTempDir() string {
 	return fmt.Sprintf("/var/tmp/sluice-%d", os.Getuid())
-}
-
-// runDir makes a directory of this process's own below a temporary directory.
-func runDir(fsys vfs.FS, temp, kind string) (string, error) {
-	if err := fsys.MkdirAll(temp); err != nil {
-		return "", fmt.Errorf("--temp-dir %s: %w", temp, err)
-	}
-	dir := filepath.Join(temp, kind+"-"+randomName())
-	if err := fsys.Mkdir(dir); err != nil {
-		return "", fmt.Errorf("--temp-dir %s: %w", temp, err)
-	}
-	return dir, nil
-}
-
-func randomName() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	return time.Now().UTC().Format("20060102-150405") + "-" + hex.EncodeToString(b[:])
 }
 
 // limitMemory tells the garbage collector what the process may use. The budget is what Sluice accounts
