@@ -123,7 +123,7 @@ fuzz: ## Run every fuzz target in turn, FUZZTIME (30s) each
 	while IFS=: read -r file func; do \
 	  target=$${func#func }; dir=$$(dirname "$$file"); \
 	  echo "== $$target in $$dir, $(FUZZTIME)"; \
-	  (cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) </dev/null; \
+	  (cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x .) </dev/null; \
 	done
 
 BENCH_ROWS    ?= 2000000
