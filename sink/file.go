@@ -32,6 +32,7 @@ type outFile struct {
 	buf    *bufio.Writer
 	schema *schema.Schema
 	footer *metadata.FileMetaDataBuilder
+	index  pageIndex
 	pos    int64 // bytes written so far
 	rows   int64
 	groups int // row groups written so far
@@ -84,12 +85,14 @@ func (o *outFile) writeGroup(chunks []block.Chunk, rows int64) error {
 	return nil
 }
 
-// writeChunk writes the pages of a chunk, headers and page CRCs as they are, and its metadata.
+// writeChunk writes the pages of a chunk, headers and page CRCs as they are, and makes its metadata
+// and its part of the page index.
 func (o *outFile) writeChunk(meta *metadata.ColumnChunkMetaDataBuilder, c *block.Chunk) error {
 	info := metadata.ChunkMetaInfo{
 		NumValues: c.Levels, IndexPageOffset: -1, DataPageOffset: o.pos,
 		CompressedSize: c.CompressedSize(), UncompressedSize: c.UncompressedSize(),
 	}
+	start := o.pos
 	stats := metadata.EncodingStats{
 		DictEncodingStats: map[parquet.Encoding]int32{}, DataEncodingStats: map[parquet.Encoding]int32{},
 	}
@@ -110,7 +113,7 @@ func (o *outFile) writeChunk(meta *metadata.ColumnChunkMetaDataBuilder, c *block
 		return err
 	}
 	describe(meta, c)
-	return nil
+	return o.index.add(meta, c, start)
 }
 
 // statistics are the footer's: null count always, minimum and maximum where the encoder kept them.
@@ -160,9 +163,12 @@ func setEnum[T ~int64](dst *T, v int64) { *dst = T(v) }
 
 func appendEnum[T ~int64](dst []T, v int64) []T { return append(dst, T(v)) }
 
-// finish writes the footer and hands the file over to be made durable; Close waits for that. The name
-// becomes durable with the manifest.
+// finish writes the page index and the footer, and hands the file over to be made durable; Close
+// waits for that. The name becomes durable with the manifest.
 func (o *outFile) finish(w *Writer, final string) (model.StagedFile, error) {
+	if err := o.writePageIndex(); err != nil {
+		return model.StagedFile{}, err
+	}
 	meta, err := o.footer.Finish()
 	if err != nil {
 		return model.StagedFile{}, err
