@@ -4,7 +4,7 @@ import (
 	"errors"
 	"math"
 
-	"github.com/apache/arrow-go/v18/parquet/schema"
+	"github.com/apache/arrow-go/v18/parquet"
 
 	"github.com/sluice-engine/sluice/dataset/column"
 	"github.com/sluice-engine/sluice/model"
@@ -23,12 +23,11 @@ const maxRowGroups = math.MaxInt16
 
 // assembler turns pieces into row groups and row groups into files, one partition at a time. The
 // chunks of a row group are kept in memory until it closes.
+//
+// The first piece of a row group is only held: if it stays alone its chunks go to the file as they
+// are. When another one comes, both are encoded together.
 type assembler struct {
-	w      *Writer
-	codec  block.Codec
-	leaves []*schema.Column
-	open   []*block.ChunkEncoder // one per leaf
-	vecs   []*column.Vector      // one per leaf, to decode into
+	w *Writer
 
 	key       model.PartitionKey
 	count     int // files of key so far
@@ -37,22 +36,28 @@ type assembler struct {
 	file      *outFile // nil when none is open
 	groupRows int64
 	groupSize int64   // encoded size of the open row group, estimated
+	first     *Piece  // of the open row group, not encoded yet
+	enc       *coders // of the open row group; nil while nothing is encoded
 	kept      []Piece // whose pages the open row group refers to
-
-	files  []model.StagedFile
-	values int64
-	hot    []model.ValueSize
 }
 
-func newAssembler(w *Writer, codec block.Codec) *assembler {
-	a := &assembler{w: w, codec: codec}
-	for i := range w.cfg.Schema.NumColumns() {
-		leaf := w.cfg.Schema.Column(i)
-		a.leaves = append(a.leaves, leaf)
-		a.open = append(a.open, block.NewChunkEncoder(leaf, block.Options{Codec: codec, PageBytes: pageBytes}))
-		a.vecs = append(a.vecs, column.New(leaf))
+// coders encode a row group. They keep their buffers, so the writer uses them again and again.
+type coders struct {
+	open []*block.ChunkEncoder // one per leaf
+	vecs []*column.Vector      // one per leaf, to decode into
+}
+
+// coders takes some from the pool.
+func (w *Writer) coders() *coders {
+	if c, ok := w.idle.Get().(*coders); ok {
+		return c
 	}
-	return a
+	c := &coders{}
+	for _, leaf := range w.leaves {
+		c.open = append(c.open, block.NewChunkEncoder(leaf, block.Options{Codec: w.codec, PageBytes: pageBytes}))
+		c.vecs = append(c.vecs, column.New(leaf))
+	}
+	return c
 }
 
 // begin goes on to a partition; the files of another one are finished.
@@ -73,79 +78,134 @@ func (a *assembler) endKey() error {
 		return err
 	}
 	if a.keyRows > 0 {
-		a.values++
-		a.hot = append(a.hot, model.ValueSize{Key: a.key, Rows: a.keyRows, Bytes: a.keyBytes})
-		if len(a.hot) >= 4*model.MaxHotKeys {
-			a.hot = hottest(a.hot)
-		}
+		a.w.bookValue(model.ValueSize{Key: a.key, Rows: a.keyRows, Bytes: a.keyBytes})
 	}
 	a.count, a.keyRows, a.keyBytes = 0, 0, 0
 	return nil
 }
 
 // append adds a piece and closes the row group, and the file, when the cut after it is the nearest
-// to their target. kept says that the row group refers to the piece's bytes; it is released with it.
+// to their target. It owns the piece from here on, unless it fails before it kept it.
 func (a *assembler) append(p Piece) (kept bool, err error) {
 	if p.Rows == 0 {
 		return false, nil
 	}
-	if len(p.Chunks) != len(a.leaves) {
+	if len(p.Chunks) != len(a.w.leaves) {
 		return false, model.Failf(model.ReasonCorruption, "map output %s: a piece of partition %s has %d columns, the output %d",
-			p.From, a.key, len(p.Chunks), len(a.leaves))
+			p.From, a.key, len(p.Chunks), len(a.w.leaves))
 	}
 	if a.file == nil {
 		if a.file, err = a.w.create(); err != nil {
 			return false, err
 		}
 	}
-	for i := range p.Chunks {
-		if a.verbatim(&p.Chunks[i]) && !kept {
-			kept = true
-			a.kept = append(a.kept, p)
+	size := int64(0)
+	if a.groupRows == 0 {
+		a.first = &p
+		size = p.size()
+	} else {
+		if err := a.encodeFirst(); err != nil {
+			return false, err
 		}
-		if err := a.appendChunk(i, &p.Chunks[i]); err != nil {
-			if errors.Is(err, block.ErrCorrupt) {
-				err = model.Failf(model.ReasonCorruption, "map output %s: partition %s, column %s: %w",
-					p.From, a.key, a.leaves[i].Path(), err)
-			}
-			return kept, err
+		if err := a.encode(p); err != nil {
+			return false, err
+		}
+		for _, e := range a.enc.open {
+			size += e.EncodedEstimate()
 		}
 	}
 	a.groupRows += p.Rows
 	a.keyRows += p.Rows
-
-	size := int64(0)
-	for _, e := range a.open {
-		size += e.EncodedEstimate()
-	}
 	piece := size - a.groupSize
 	a.groupSize = size
 	switch conf := &a.w.cfg.Conf; {
 	case a.file.pos+size+piece/2 >= conf.TargetFileBytes || a.file.groups == maxRowGroups-1 && size+piece/2 >= conf.RowGroupBytes:
-		return kept, a.endFile()
+		return true, a.endFile()
 	case size+piece/2 >= conf.RowGroupBytes:
-		return kept, a.endGroup()
+		return true, a.endGroup()
 	}
-	return kept, nil
+	return true, nil
 }
 
-// verbatim reports whether the pages of a chunk go to the file as they are.
+// encodeFirst encodes the piece that was held as the only one of its row group.
+func (a *assembler) encodeFirst() error {
+	if a.first == nil {
+		return nil
+	}
+	p := *a.first
+	a.first = nil
+	if err := a.encode(p); err != nil {
+		p.release()
+		return err
+	}
+	return nil
+}
+
+// encode appends a piece to the open chunks. It is released as soon as nothing refers to its bytes.
+func (a *assembler) encode(p Piece) error {
+	if a.enc == nil {
+		a.enc = a.w.coders()
+	}
+	refers := false
+	for i := range p.Chunks {
+		if err := a.encodeChunk(p, i); err != nil {
+			return err
+		}
+		refers = refers || a.verbatim(&p.Chunks[i])
+	}
+	if refers {
+		a.kept = append(a.kept, p)
+	} else {
+		p.release()
+	}
+	return nil
+}
+
+// verbatim reports whether the pages of a chunk go to the file as they are, between others.
 func (a *assembler) verbatim(c *block.Chunk) bool {
-	return c.Codec == a.codec && !c.HasDictionary() && len(c.Pages) > 0 &&
+	return c.Codec == a.w.codec && !c.HasDictionary() && len(c.Pages) > 0 &&
 		c.UncompressedSize() >= int64(len(c.Pages))*verbatimPageBytes
 }
 
-func (a *assembler) appendChunk(leaf int, c *block.Chunk) error {
-	if a.verbatim(c) {
-		return a.open[leaf].AppendVerbatim(c)
+// whole reports whether a chunk that is alone in its row group goes to the file as it is, with its
+// dictionary. Only small pages are worth another encoding; those of codes count with the values that
+// they stand for.
+func (a *assembler) whole(c *block.Chunk) bool {
+	if c.Codec != a.w.codec || len(c.Pages) == 0 {
+		return false
 	}
-	v := a.vecs[leaf]
+	pages := c.DataPages()
+	size, each := int64(0), int64(1)
+	if c.HasDictionary() {
+		d := &c.Pages[0]
+		each = int64(d.Uncompressed / max(d.Levels, 1))
+	}
+	for i := range pages {
+		if p := &pages[i]; p.Encoding == parquet.Encodings.Plain {
+			size += int64(p.Uncompressed)
+		} else {
+			size += int64(p.Levels) * each
+		}
+	}
+	return len(pages) == 1 || size >= int64(len(pages))*verbatimPageBytes
+}
+
+func (a *assembler) encodeChunk(p Piece, leaf int) error {
+	c := &p.Chunks[leaf]
+	if a.verbatim(c) {
+		return a.enc.open[leaf].AppendVerbatim(c)
+	}
+	v := a.enc.vecs[leaf]
 	v.Reset()
-	if err := block.DecodeChunk(a.leaves[leaf], c, v); err != nil {
+	if err := block.DecodeChunk(a.w.leaves[leaf], c, v); err != nil {
+		if errors.Is(err, block.ErrCorrupt) {
+			err = model.Failf(model.ReasonCorruption, "map output %s: partition %s, column %s: %w",
+				p.From, a.key, a.w.leaves[leaf].Path(), err)
+		}
 		return err
 	}
 	v.Index()
-	return a.open[leaf].Append(v, 0, v.Rows)
+	return a.enc.open[leaf].Append(v, 0, v.Rows)
 }
 
 // endGroup writes the open row group.
@@ -153,15 +213,14 @@ func (a *assembler) endGroup() error {
 	if a.groupRows == 0 {
 		return nil
 	}
-	chunks := make([]block.Chunk, len(a.open))
-	for i, e := range a.open {
-		var err error
-		if chunks[i], err = e.Finish(); err != nil {
-			return err
-		}
+	chunks, err := a.chunks()
+	if err != nil {
+		return err
+	}
+	for i := range chunks {
 		if chunks[i].Rows != a.groupRows {
 			return model.Failf(model.ReasonInternal, "partition %s: column %s has %d rows in a row group of %d",
-				a.key, a.leaves[i].Path(), chunks[i].Rows, a.groupRows)
+				a.key, a.w.leaves[i].Path(), chunks[i].Rows, a.groupRows)
 		}
 	}
 	start := a.file.pos
@@ -171,7 +230,35 @@ func (a *assembler) endGroup() error {
 	a.w.wrote(a.groupRows, a.file.pos-start, 0)
 	a.groupRows, a.groupSize = 0, 0
 	a.releaseAll()
+	if a.enc != nil {
+		a.w.idle.Put(a.enc)
+		a.enc = nil
+	}
 	return nil
+}
+
+// chunks are those of the open row group.
+func (a *assembler) chunks() ([]block.Chunk, error) {
+	chunks := make([]block.Chunk, len(a.w.leaves))
+	for i := range chunks {
+		if a.first != nil {
+			if c := &a.first.Chunks[i]; a.whole(c) {
+				chunks[i] = *c
+				continue
+			}
+			if a.enc == nil {
+				a.enc = a.w.coders()
+			}
+			if err := a.encodeChunk(*a.first, i); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if chunks[i], err = a.enc.open[i].Finish(); err != nil {
+			return nil, err
+		}
+	}
+	return chunks, nil
 }
 
 // endFile writes the open row group and the footer.
@@ -190,28 +277,30 @@ func (a *assembler) endFile() error {
 	a.file = nil
 	a.count++
 	a.keyBytes += staged.Bytes
-	a.files = append(a.files, staged)
+	a.w.bookFile(staged)
 	a.w.wrote(0, staged.Bytes-body+int64(len(magic)), 1)
 	return nil
 }
 
+// releaseAll gives back every piece of the open row group.
 func (a *assembler) releaseAll() {
+	if a.first != nil {
+		a.first.release()
+		a.first = nil
+	}
 	for _, p := range a.kept {
 		p.release()
 	}
 	a.kept = a.kept[:0]
 }
 
-// abort removes what was staged. The lane's goroutine has ended.
+// abort removes the open file; no goroutine uses the assembler any more.
 func (a *assembler) abort() error {
-	var errs []error
-	if a.file != nil {
-		errs = append(errs, a.file.abort())
-		a.file = nil
+	a.releaseAll()
+	if a.file == nil {
+		return nil
 	}
-	for _, f := range a.files {
-		errs = append(errs, removeStaged(a.w.cfg.FS, f.Staged))
-	}
-	a.files = nil
-	return errors.Join(errs...)
+	err := a.file.abort()
+	a.file = nil
+	return err
 }

@@ -29,7 +29,7 @@ type outFile struct {
 	fs     vfs.FS
 	path   string
 	f      vfs.File
-	buf    *bufio.Writer
+	buf    *bufio.Writer // from the writer's pool
 	schema *schema.Schema
 	footer *metadata.FileMetaDataBuilder
 	index  pageIndex
@@ -54,11 +54,20 @@ func (w *Writer) create() (*outFile, error) {
 	if o.f, err = o.fs.CreateNew(o.path); err != nil {
 		return nil, err
 	}
-	o.buf = bufio.NewWriterSize(o.f, writeBufferBytes)
+	o.buf = w.buffer(o.f)
 	if err := o.write([]byte(magic)); err != nil {
 		return nil, errors.Join(err, o.abort())
 	}
 	return o, nil
+}
+
+// buffer takes a write buffer from the pool.
+func (w *Writer) buffer(f vfs.File) *bufio.Writer {
+	if b, ok := w.bufs.Get().(*bufio.Writer); ok {
+		b.Reset(f)
+		return b
+	}
+	return bufio.NewWriterSize(f, writeBufferBytes)
 }
 
 func (o *outFile) write(b []byte) error {
@@ -184,8 +193,9 @@ func (o *outFile) finish(w *Writer, final string) (model.StagedFile, error) {
 	if err := o.buf.Flush(); err != nil {
 		return model.StagedFile{}, err
 	}
+	w.bufs.Put(o.buf)
 	w.sync(o.f)
-	o.f = nil
+	o.f, o.buf = nil, nil
 	return model.StagedFile{Staged: o.path, Final: final, Rows: o.rows, Bytes: o.pos}, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/internal/parallel"
-	"github.com/sluice-engine/sluice/shuffle/block"
 )
 
 // queuedBatches is how many batches may wait before a lane.
@@ -20,8 +19,8 @@ type lane struct {
 	err    error         // of the goroutine; read after done
 }
 
-func startLane(w *Writer, codec block.Codec) *lane {
-	l := &lane{w: w, asm: newAssembler(w, codec), in: make(chan batch, queuedBatches), done: make(chan struct{})}
+func startLane(w *Writer) *lane {
+	l := &lane{w: w, asm: &assembler{w: w}, in: make(chan batch, queuedBatches), done: make(chan struct{})}
 	go l.run()
 	return l
 }

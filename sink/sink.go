@@ -37,14 +37,21 @@ type Config struct {
 	Progress func(rows, bytes, files int64)
 }
 
-// Writer writes the output files of one attempt. Its methods are called by one goroutine.
+// Writer writes the output files of one attempt. Its methods are called by one goroutine, but for
+// Partition.
 //
-// Partitions are dealt to lanes; a lane works on one partition at a time, in order, so that what a
-// file holds does not depend on their number.
+// Pieces come in one of two ways. Those of Append are in the order of partitions, which are dealt to
+// lanes; a lane works on one partition at a time, in order, so that what a file holds does not
+// depend on their number. Those of a Partition come whenever the caller has them, and are worked on
+// in the caller's goroutine.
 type Writer struct {
-	cfg   Config
-	names naming
-	lanes []*lane
+	cfg    Config
+	codec  block.Codec
+	leaves []*schema.Column
+	names  naming
+	lanes  []*lane   // started by the first Append
+	idle   sync.Pool // *coders
+	bufs   sync.Pool // *bufio.Writer
 
 	key     model.PartitionKey
 	current *lane // of key; nil before the first
@@ -57,6 +64,12 @@ type Writer struct {
 	report  sync.Mutex     // guards the totals of Progress, and orders its calls
 	written struct{ rows, bytes, files int64 }
 	closed  bool
+
+	book   sync.Mutex // guards what was staged
+	open   map[*Partition]struct{}
+	staged []model.StagedFile
+	values int64
+	hot    []model.ValueSize
 }
 
 // ErrOrder is returned for a key that is below the one before it.
@@ -79,6 +92,14 @@ type Piece struct {
 	Release func()
 }
 
+// size is the number of bytes of its pages.
+func (p Piece) size() (n int64) {
+	for i := range p.Chunks {
+		n += p.Chunks[i].CompressedSize()
+	}
+	return n
+}
+
 func (p Piece) release() {
 	if p.Release != nil {
 		p.Release()
@@ -98,11 +119,11 @@ func New(c Config) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{cfg: c, names: newNaming(c.Conf, c.Attempt)}
-	w.syncs.SetLimit(maxSyncs)
-	for range max(c.Threads, 1) {
-		w.lanes = append(w.lanes, startLane(w, codec))
+	w := &Writer{cfg: c, codec: codec, names: newNaming(c.Conf, c.Attempt), open: map[*Partition]struct{}{}}
+	for i := range c.Schema.NumColumns() {
+		w.leaves = append(w.leaves, c.Schema.Column(i))
 	}
+	w.syncs.SetLimit(maxSyncs)
 	return w, nil
 }
 
@@ -113,6 +134,11 @@ func (w *Writer) Append(key model.PartitionKey, p Piece) error {
 		p.release()
 		return errClosed
 	}
+	if w.lanes == nil {
+		for range max(w.cfg.Threads, 1) {
+			w.lanes = append(w.lanes, startLane(w))
+		}
+	}
 	if w.current == nil || key != w.key {
 		if w.current != nil && key.Compare(w.key) < 0 {
 			p.release()
@@ -122,9 +148,7 @@ func (w *Writer) Append(key model.PartitionKey, p Piece) error {
 		w.key, w.current = key, w.idlest()
 	}
 	w.pending.pieces = append(w.pending.pieces, p)
-	for i := range p.Chunks {
-		w.pending.bytes += p.Chunks[i].CompressedSize()
-	}
+	w.pending.bytes += p.size()
 	if w.pending.bytes >= batchBytes {
 		w.flush()
 	}
@@ -197,20 +221,17 @@ func (w *Writer) Close() (model.WriteOutput, error) {
 	if err != nil {
 		return model.WriteOutput{}, err
 	}
-	out := model.WriteOutput{Attempt: w.cfg.Attempt}
-	var files []model.StagedFile
-	for _, l := range w.lanes {
-		files = append(files, l.asm.files...)
-		out.Values += l.asm.values
-		out.Hot = hottest(append(out.Hot, l.asm.hot...))
+	if len(w.open) > 0 {
+		return model.WriteOutput{}, model.Failf(model.ReasonInternal, "%d partitions were not finished", len(w.open))
 	}
-	for _, f := range files {
+	out := model.WriteOutput{Attempt: w.cfg.Attempt, Values: w.values, Hot: hottest(w.hot)}
+	for _, f := range w.staged {
 		out.Files++
 		out.Rows += f.Rows
 		out.Bytes += f.Bytes
 		out.Sizes = countSize(out.Sizes, f.Bytes)
 	}
-	if out.Manifest, err = writeManifest(w.cfg.FS, w.names.manifest(), files); err != nil {
+	if out.Manifest, err = writeManifest(w.cfg.FS, w.names.manifest(), w.staged); err != nil {
 		return model.WriteOutput{}, err
 	}
 	return out, nil
@@ -228,7 +249,31 @@ func (w *Writer) Abort() error {
 	for _, l := range w.lanes {
 		errs = append(errs, l.asm.abort())
 	}
+	for p := range w.open {
+		errs = append(errs, p.asm.abort())
+	}
+	clear(w.open)
+	for _, f := range w.staged {
+		errs = append(errs, removeStaged(w.cfg.FS, f.Staged))
+	}
+	w.staged = nil
 	return errors.Join(errs...)
+}
+
+// bookFile and bookValue take note of a finished file and of a finished partition.
+func (w *Writer) bookFile(f model.StagedFile) {
+	w.book.Lock()
+	defer w.book.Unlock()
+	w.staged = append(w.staged, f)
+}
+
+func (w *Writer) bookValue(v model.ValueSize) {
+	w.book.Lock()
+	defer w.book.Unlock()
+	w.values++
+	if w.hot = append(w.hot, v); len(w.hot) >= 4*model.MaxHotKeys {
+		w.hot = hottest(w.hot)
+	}
 }
 
 // wrote counts a row group or a finished file.
