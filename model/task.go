@@ -35,6 +35,16 @@ type Split struct {
 	Bytes  int64        `json:"bytes"`
 }
 
+// Execution says how rows get from their split to their file.
+type Execution string
+
+// Staged: map tasks write map outputs, reduce tasks fetch them and write files. Fused: one task of one
+// process does both, and rows stay in its memory as far as they fit.
+const (
+	ExecutionStaged Execution = "staged"
+	ExecutionFused  Execution = "fused"
+)
+
 // JobConf is what every task of a job must know. It is fixed by the plan.
 type JobConf struct {
 	Job  JobID  `json:"job"`
@@ -45,11 +55,14 @@ type JobConf struct {
 	InputSchema  []byte       `json:"input_schema"`
 	Partitioning Partitioning `json:"partitioning"`
 	Codec        string       `json:"codec"` // zstd, snappy, gzip, lz4, none
+	// Execution is ExecutionStaged or ExecutionFused; empty, as in old journals, means staged.
+	Execution Execution `json:"execution,omitempty"`
 
 	TargetFileBytes int64 `json:"target_file_bytes"`
 	RowGroupBytes   int64 `json:"row_group_bytes"`
 	// PieceRows is the number of rows after which a partition is cut: about
-	// min(RowGroupBytes, TargetFileBytes)/8 of estimated encoded bytes.
+	// min(RowGroupBytes, TargetFileBytes)/8 of estimated encoded bytes; fused, a whole row group where
+	// a file holds at least 8.
 	PieceRows int64 `json:"piece_rows"`
 
 	Out        string `json:"out"`         // absolute output directory
@@ -157,6 +170,7 @@ type WriteOutput struct {
 	Hot       []ValueSize   `json:"hot"`  // largest partitions written, at most MaxHotKeys, by bytes
 	EmptyText int64         `json:"empty_text"`
 	Fetch     FetchCounters `json:"fetch"`
+	Spills    int           `json:"spills,omitempty"` // fused: writes to scratch forced by the memory budget
 }
 
 // MaxHotKeys is how many hot keys a task reports and a receipt shows.

@@ -43,24 +43,24 @@ type ExplainInput struct {
 
 // Explanation says what a job would do, before it runs.
 type Explanation struct {
-	Input        []string       `json:"input"`
-	Out          string         `json:"out"`
-	Partitioning string         `json:"partitioning"`
-	Execution    string         `json:"execution"` // how blocks travel: staged
-	Codec        string         `json:"codec"`
-	FilesIn      Figure         `json:"files_in"`
-	RowsIn       Figure         `json:"rows_in"`
-	BytesIn      Figure         `json:"bytes_in"`
-	Splits       Figure         `json:"splits"` // map tasks
-	LargestSplit Figure         `json:"largest_split_bytes"`
-	Values       []ColumnValues `json:"partition_values,omitempty"`
-	Partitions   Figure         `json:"partitions"` // different directories, or numbers
-	WriteTasks   Figure         `json:"write_tasks"`
-	ShuffleBytes Figure         `json:"shuffle_bytes"`
-	FilesOut     Figure         `json:"files_out"`
-	BytesOut     Figure         `json:"bytes_out"`
-	FileBytes    Figure         `json:"average_file_bytes"`
-	Warnings     []Warning      `json:"warnings,omitempty"`
+	Input        []string        `json:"input"`
+	Out          string          `json:"out"`
+	Partitioning string          `json:"partitioning"`
+	Execution    model.Execution `json:"execution"` // how rows get to their files
+	Codec        string          `json:"codec"`
+	FilesIn      Figure          `json:"files_in"`
+	RowsIn       Figure          `json:"rows_in"`
+	BytesIn      Figure          `json:"bytes_in"`
+	Splits       Figure          `json:"splits"` // map tasks
+	LargestSplit Figure          `json:"largest_split_bytes"`
+	Values       []ColumnValues  `json:"partition_values,omitempty"`
+	Partitions   Figure          `json:"partitions"` // different directories, or numbers
+	WriteTasks   Figure          `json:"write_tasks"`
+	ShuffleBytes Figure          `json:"shuffle_bytes"`
+	FilesOut     Figure          `json:"files_out"`
+	BytesOut     Figure          `json:"bytes_out"`
+	FileBytes    Figure          `json:"average_file_bytes"`
+	Warnings     []Warning       `json:"warnings,omitempty"`
 }
 
 // Warning is a reason to think again, and what to do instead.
@@ -73,11 +73,18 @@ type Warning struct {
 func Explain(in ExplainInput) Explanation {
 	p := in.Job.Conf.Partitioning
 	e := Explanation{
-		Input: in.Spec.Input, Out: in.Spec.Out, Partitioning: p.String(), Execution: "staged", Codec: in.Job.Conf.Codec, Values: in.Values,
+		Input: in.Spec.Input, Out: in.Spec.Out, Partitioning: p.String(), Execution: model.ExecutionStaged,
+		Codec: in.Job.Conf.Codec, Values: in.Values,
 		FilesIn: Figure{in.Job.InputFiles, Exact}, RowsIn: Figure{in.Job.InputRows, Exact}, BytesIn: Figure{in.Job.InputBytes, Exact},
 		Splits: Figure{int64(len(in.Job.Splits)), Exact},
 	}
-	for _, s := range in.Job.Splits {
+	splits := in.Job.Splits
+	if in.Job.Conf.Execution == model.ExecutionFused {
+		e.Execution = model.ExecutionFused
+		splits = Fuse(in.Job.Conf, splits)
+		e.Splits = Figure{int64(len(splits)), Exact}
+	}
+	for _, s := range splits {
 		e.LargestSplit = Figure{max(e.LargestSplit.Value, s.Bytes), Exact}
 	}
 	e.BytesOut = Figure{in.OutBytes, Estimate}
@@ -124,7 +131,7 @@ func numbered(n, distinct int64, kind Kind, full int64, in ExplainInput) (partit
 
 // shuffle fills in what crosses the shuffle and how many tasks write.
 func (e *Explanation) shuffle(p model.Partitioning, in ExplainInput) {
-	if p.Kind == model.PartitionNone {
+	if p.Kind == model.PartitionNone || e.Execution == model.ExecutionFused {
 		e.ShuffleBytes = Figure{0, Exact}
 		e.WriteTasks = e.Splits
 		return

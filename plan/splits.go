@@ -130,3 +130,18 @@ func (f File) chunk(rowGroups []int) model.SplitChunk {
 	}
 	return c
 }
+
+// Fuse makes the splits of a job's tasks from the planned ones. A fused job has one task that reads
+// all of them in their order, unless it shuffles nothing: then its tasks are independent in any case.
+func Fuse(conf model.JobConf, splits []model.Split) []model.Split {
+	if conf.Execution != model.ExecutionFused || conf.Partitioning.Kind == model.PartitionNone || len(splits) < 2 {
+		return splits
+	}
+	var all model.Split
+	for _, s := range splits {
+		all.Chunks = append(all.Chunks, s.Chunks...)
+		all.Rows += s.Rows
+		all.Bytes += s.Bytes
+	}
+	return []model.Split{all}
+}

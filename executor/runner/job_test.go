@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-engine/sluice/executor/runner"
 	"github.com/sluice-engine/sluice/internal/vfs"
 	"github.com/sluice-engine/sluice/model"
+	"github.com/sluice-engine/sluice/plan"
 	"github.com/sluice-engine/sluice/shuffle/fetch"
 )
 
@@ -107,9 +108,15 @@ func (j *job) run(ctx context.Context, spec model.TaskSpec, sources []model.MapS
 	})
 }
 
+// fuse makes the job a fused one.
+func (j *job) fuse() {
+	j.conf.Execution = model.ExecutionFused
+	j.splits = plan.Fuse(j.conf, j.splits)
+}
+
 func (j *job) runMap(ctx context.Context, i int) (runner.Result, error) {
 	kind := model.TaskMap
-	if j.conf.Partitioning.Kind == model.PartitionNone {
+	if j.conf.Partitioning.Kind == model.PartitionNone || j.conf.Execution == model.ExecutionFused {
 		kind = model.TaskDirect
 	}
 	return j.run(ctx, model.TaskSpec{

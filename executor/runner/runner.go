@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	"github.com/sluice-engine/sluice/internal/parallel"
 	"github.com/sluice-engine/sluice/internal/vfs"
@@ -87,6 +88,9 @@ func (r *attempt) run(ctx context.Context) (res Result, err error) {
 	case spec.Kind == model.TaskReduce && spec.Range != nil:
 		out, err := r.reduce(ctx)
 		return Result{Write: &out}, err
+	case spec.Kind == model.TaskDirect && spec.Split != nil && r.Conf.Execution == model.ExecutionFused:
+		out, err := r.fuse(ctx)
+		return Result{Write: &out}, err
 	case spec.Kind == model.TaskDirect && spec.Split != nil:
 		out, err := r.direct(ctx)
 		return Result{Write: &out}, err
@@ -158,6 +162,30 @@ func (r *attempt) direct(ctx context.Context) (model.WriteOutput, error) {
 	}
 	res.InRows, res.InBytes, res.Hash, res.EmptyText = out.InRows, out.InBytes, out.Hash, out.EmptyText
 	return res, nil
+}
+
+// fuse maps the split straight into files.
+func (r *attempt) fuse(ctx context.Context) (model.WriteOutput, error) {
+	var now struct {
+		sync.Mutex // reading and writing report from goroutines of their own
+		model.Progress
+	}
+	report := func(set func(p *model.Progress)) {
+		now.Lock()
+		defer now.Unlock()
+		set(&now.Progress)
+		r.progress(now.Rows, now.Bytes, now.Files)
+	}
+	out, err := write.Fuse(ctx, write.Config{
+		Conf: r.Conf, Split: *r.Spec.Split, Attempt: r.Attempt, FS: r.FS, Dir: r.dir(),
+		Threads: r.Threads, MemoryBytes: r.MemoryBytes,
+		Progress: func(rows, bytes int64) { report(func(p *model.Progress) { p.Rows, p.Bytes = rows, bytes }) },
+		Written:  func(_, _, files int64) { report(func(p *model.Progress) { p.Files = files }) },
+	})
+	if err != nil {
+		return model.WriteOutput{}, errors.Join(err, r.FS.RemoveAll(r.dir()))
+	}
+	return out, nil
 }
 
 // ownOutput types a failed fetch of a direct task: no map output of another task is lost, so that

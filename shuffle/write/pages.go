@@ -55,7 +55,8 @@ type leafPart struct {
 	chunks []block.Chunk
 }
 
-func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, pieceRows int64) *pageStore {
+// newPageStore makes an empty store. A chunk below smallBytes stays one uncompressed page.
+func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, pieceRows int64, smallBytes int) *pageStore {
 	s := &pageStore{outputs: make([]int, in.NumColumns())}
 	for i := range s.outputs {
 		s.outputs[i] = -1
@@ -64,7 +65,7 @@ func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, piece
 		s.outputs[input] = i
 		s.leaves = append(s.leaves, &leafPages{
 			cursor: newCursor(in, input), column: out.Column(i), pieceRows: pieceRows,
-			options: block.Options{Codec: codec, SmallBytes: block.DefaultSmallBytes, Hint: new(block.Hint)},
+			options: block.Options{Codec: codec, SmallBytes: smallBytes, Hint: new(block.Hint)},
 		})
 	}
 	return s
@@ -139,9 +140,26 @@ func (l *leafPages) cut(p *leafPart) error {
 	if err != nil {
 		return err
 	}
-	l.closed += c.CompressedSize() + chunkSize + int64(len(c.Pages))*pageInfoSize
+	l.closed += chunkMemory(&c)
 	p.chunks = append(p.chunks, c)
 	return nil
+}
+
+// chunkMemory is what a closed chunk takes.
+func chunkMemory(c *block.Chunk) int64 {
+	return c.CompressedSize() + chunkSize + int64(len(c.Pages))*pageInfoSize
+}
+
+// memory is what a partition takes in the leaf.
+func (l *leafPages) memory(id uint32) (n int64) {
+	p := &l.parts[id]
+	for i := range p.chunks {
+		n += chunkMemory(&p.chunks[i])
+	}
+	if p.open != nil {
+		n += p.open.Bytes() + encoderSize
+	}
+	return n
 }
 
 // measure counts the memory that the leaf holds.
@@ -171,21 +189,52 @@ func (s *pageStore) rowBytes() int64 {
 	return s.perRow
 }
 
-// finish closes every open chunk, one leaf per unit of work.
-func (s *pageStore) finish(ctx context.Context, threads int) error {
+// finish closes the open chunks of partitions, one leaf per unit of work.
+func (s *pageStore) finish(ctx context.Context, threads int, ids []uint32) error {
 	return parallel.Each(ctx, threads, len(s.leaves), func(i int) error {
 		l := s.leaves[i]
-		for id := range l.parts {
+		for _, id := range ids {
 			p := &l.parts[id]
-			if p.open == nil || p.open.Rows() == 0 {
+			if p.open == nil {
 				continue
 			}
-			if err := l.cut(p); err != nil {
-				return err
+			if p.open.Rows() > 0 {
+				if err := l.cut(p); err != nil {
+					return err
+				}
 			}
+			p.open.Release()
+			p.open = nil
 		}
 		return nil
 	})
+}
+
+// partitions are the ids of those that hold rows, ascending.
+func (s *pageStore) partitions() []uint32 {
+	var ids []uint32
+	for id := range s.leaves[0].parts {
+		if p := &s.leaves[0].parts[id]; len(p.chunks) > 0 || p.open != nil && p.open.Rows() > 0 {
+			ids = append(ids, uint32(id))
+		}
+	}
+	return ids
+}
+
+// memory is what a partition takes in all leaves.
+func (s *pageStore) memory(id uint32) (n int64) {
+	for _, l := range s.leaves {
+		n += l.memory(id)
+	}
+	return n
+}
+
+// size is the encoded size of a piece.
+func (s *pageStore) size(id uint32, piece int) (n int64) {
+	for _, l := range s.leaves {
+		n += l.parts[id].chunks[piece].CompressedSize()
+	}
+	return n
 }
 
 // piece assembles piece i of a partition from its leaves. Chunks of p are overwritten.
@@ -214,11 +263,28 @@ func (s *pageStore) uneven(id uint32, l *leafPages) error {
 // numPieces is the number of closed pieces of a partition.
 func (s *pageStore) numPieces(id uint32) int { return len(s.leaves[0].parts[id].chunks) }
 
-// reset drops every chunk and encoder.
-func (s *pageStore) reset() {
-	for _, l := range s.leaves {
-		clear(l.parts)
-		l.held, l.closed = 0, 0
+// drop forgets the first pieces of a partition.
+func (s *pageStore) drop(id uint32, pieces int) {
+	for i, l := range s.leaves {
+		p := &l.parts[id]
+		for k := range p.chunks[:pieces] {
+			c := &p.chunks[k]
+			n := chunkMemory(c)
+			l.closed, l.held = l.closed-n, l.held-n
+			if i == 0 {
+				s.sealed += c.Rows
+			}
+			*c = block.Chunk{}
+		}
+		if p.chunks = p.chunks[pieces:]; len(p.chunks) == 0 {
+			p.chunks = nil
+		}
 	}
-	s.sealed = s.rows
+}
+
+// measure counts the memory of all leaves.
+func (s *pageStore) measure() {
+	for _, l := range s.leaves {
+		l.measure()
+	}
 }

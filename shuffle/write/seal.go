@@ -21,19 +21,31 @@ type sealer struct {
 	buf      []byte
 }
 
-// seal writes every closed piece to one more segment: partitions in the order of their keys, the
-// pieces of a partition in the order in which they were cut. Nothing is written when there is none.
-func (s *sealer) seal(ctx context.Context, pages *pageStore, keys []model.PartitionKey) (err error) {
-	ids := make([]uint32, 0, len(keys))
-	for id := range keys {
-		if id < len(pages.leaves[0].parts) && pages.numPieces(uint32(id)) > 0 {
-			ids = append(ids, uint32(id))
-		}
+func (m *mapper) newSealer() sealer { return sealer{fs: m.FS, dir: m.Dir, attempt: m.Attempt} }
+
+// sealAll closes what is open of some partitions, seals it and takes it out of the page store.
+func (s *sealer) sealAll(ctx context.Context, m *mapper, ids []uint32) error {
+	if err := m.pages.finish(ctx, m.Threads, ids); err != nil {
+		return err
 	}
+	if err := s.seal(ctx, m.pages, ids, m.assign.Key); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		m.pages.drop(id, m.pages.numPieces(id))
+	}
+	m.pages.measure()
+	return nil
+}
+
+// seal writes the closed pieces of partitions to one more segment: partitions in the order of their
+// keys, the pieces of a partition in the order in which they were cut. Nothing is written when there
+// is none. ids is put into that order.
+func (s *sealer) seal(ctx context.Context, pages *pageStore, ids []uint32, key func(uint32) model.PartitionKey) (err error) {
 	if len(ids) == 0 {
 		return nil
 	}
-	slices.SortFunc(ids, func(a, b uint32) int { return keys[a].Compare(keys[b]) })
+	byKey(ids, key)
 
 	w, err := store.NewWriter(s.fs, s.dir, s.attempt, len(s.segments))
 	if err != nil {
@@ -56,7 +68,7 @@ func (s *sealer) seal(ctx context.Context, pages *pageStore, keys []model.Partit
 			if s.buf, err = block.AppendPiece(s.buf[:0], &piece); err != nil {
 				return err
 			}
-			if err := w.Append(keys[id], s.buf, piece.Rows); err != nil {
+			if err := w.Append(key(id), s.buf, piece.Rows); err != nil {
 				return err
 			}
 		}
@@ -68,6 +80,11 @@ func (s *sealer) seal(ctx context.Context, pages *pageStore, keys []model.Partit
 	s.segments = append(s.segments, seg)
 	s.entries = append(s.entries, w.Entries())
 	return nil
+}
+
+// byKey sorts partitions by their keys.
+func byKey(ids []uint32, key func(uint32) model.PartitionKey) {
+	slices.SortFunc(ids, func(a, b uint32) int { return key(a).Compare(key(b)) })
 }
 
 // remove deletes the segments sealed so far.

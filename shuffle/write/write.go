@@ -1,11 +1,12 @@
 // Package write is the map operator: it reads a split, sends every row to its partition one column
-// at a time, and seals the partitions into map outputs.
+// at a time, and seals the partitions into map outputs (Run, staged execution) or hands them to a
+// sink as they fill (Fuse, fused execution).
 //
 // A split is read in runs: batches of rows of many row groups and files together. Of each run the
 // key columns are read first; they give every row its partition and every batch a counting sort.
 // Then each output leaf is one unit of work: it is read over all batches of the run and appended
 // to the open chunks of its (partition, leaf) pairs. All leaves of a partition are cut at the same
-// rows, which makes pieces; pieces wait in the page store until they are sealed.
+// rows, which makes pieces; pieces wait in the page store until its destination takes them.
 //
 // What is written does not depend on the number of threads: an open chunk is fed by its leaf's
 // unit only, in the order of the batches, and where a run ends is decided from sizes alone.
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
 	"github.com/sluice-engine/sluice/dataset/column"
@@ -26,7 +28,6 @@ import (
 	"github.com/sluice-engine/sluice/model"
 	"github.com/sluice-engine/sluice/shuffle/block"
 	"github.com/sluice-engine/sluice/shuffle/partition"
-	"github.com/sluice-engine/sluice/shuffle/store"
 )
 
 // Limits of a run; see the fields of Config with the same names.
@@ -55,12 +56,15 @@ type Config struct {
 	// Threads is how many leaves are worked on at once; at least 1.
 	Threads int
 	// MemoryBytes is the budget of the page store and the run, 512 MiB when 0. When the page store
-	// holds more than half of it after a run, everything is sealed. Too small a budget costs speed
-	// (many seals, small pages), never correctness.
+	// holds more than half of it after a run, everything is sealed, or some of it by Fuse. Too small a
+	// budget costs speed (many seals, small pages), never correctness.
 	MemoryBytes int64
 	// Progress, when set, is called with the rows and compressed bytes read so far, by one
 	// goroutine at a time. It must not block.
 	Progress func(rows, bytes int64)
+	// Written, when set, is called by Fuse with the rows, bytes and files written so far, by one
+	// goroutine at a time. It must not block.
+	Written func(rows, bytes, files int64)
 
 	// BatchRows, RunRows and RunFiles limit the rows of a batch, and the rows and open files of a
 	// run; 0 means the default. Tests make them small.
@@ -94,22 +98,33 @@ func (c *Config) setDefaults() {
 // of the attempt is left. Errors about the input are *model.Failure of ReasonInput that name the file.
 func Run(ctx context.Context, c Config) (model.MapOutput, error) {
 	c.setDefaults()
-	m, err := newMapper(c)
+	m, err := newMapper(c, block.DefaultSmallBytes)
 	if err != nil {
 		return model.MapOutput{}, err
 	}
-	if err := m.run(ctx); err != nil {
-		return model.MapOutput{}, m.abort(err)
+	d := &staged{mapper: m, sealer: m.newSealer()}
+	if err := m.run(ctx, d); err != nil {
+		return model.MapOutput{}, err
 	}
-	if err := m.close(); err != nil {
-		return model.MapOutput{}, m.abort(err)
-	}
-	return m.output(), nil
+	return d.output(), nil
+}
+
+// destination takes what the page store gathers.
+type destination interface {
+	// relieve is called after every run but the last one, to keep the page store small.
+	relieve(ctx context.Context) error
+	// finish takes all that is left, after the last run.
+	finish(ctx context.Context) error
+	// abort removes what was written, also after finish.
+	abort() error
 }
 
 // mapper is one attempt.
 type mapper struct {
 	Config
+	out      *schema.Schema // of the output, with its key-value metadata
+	keyValue metadata.KeyValueMetadata
+
 	input  *input
 	assign *partition.Assigner
 	hash   *contenthash.Hasher
@@ -119,7 +134,6 @@ type mapper struct {
 	keys    []*cursor
 	numKeys int
 	pages   *pageStore
-	seals   sealer
 
 	// ids, starts and keyVecs are scratch of grouping; batches keep their buffers from run to run.
 	ids     []uint32
@@ -129,11 +143,10 @@ type mapper struct {
 
 	partRows        []int64 // rows by partition id
 	inRows, inBytes int64
-	spills          int
 }
 
-func newMapper(c Config) (*mapper, error) {
-	in, _, err := parquet.DecodeSchema(c.Conf.InputSchema)
+func newMapper(c Config, smallBytes int) (*mapper, error) {
+	in, kv, err := parquet.DecodeSchema(c.Conf.InputSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +163,10 @@ func newMapper(c Config) (*mapper, error) {
 		return nil, err
 	}
 	m := &mapper{
-		Config: c,
+		Config: c, out: out, keyValue: parquet.OutputKeyValue(kv, len(c.Conf.Partitioning.PartitionBy) > 0),
 		input:  &input{fs: c.FS, schema: in, chunks: c.Split.Chunks},
 		assign: assign,
-		pages:  newPageStore(in, out, outLeaves, codec, c.Conf.PieceRows),
-		seals:  sealer{fs: c.FS, dir: c.Dir, attempt: c.Attempt},
+		pages:  newPageStore(in, out, outLeaves, codec, c.Conf.PieceRows, smallBytes),
 	}
 	if m.hash, err = newHasher(in, m.pages.outputs); err != nil {
 		return nil, err
@@ -190,7 +202,17 @@ func newHasher(in *schema.Schema, outputs []int) (*contenthash.Hasher, error) {
 	return h, nil
 }
 
-func (m *mapper) run(ctx context.Context) (err error) {
+// run maps everything into d. On failure d has been aborted; in any case nothing is open any more.
+func (m *mapper) run(ctx context.Context, d destination) error {
+	err := m.mapAll(ctx, d)
+	err = errors.Join(err, m.closeCursors(), m.input.close())
+	if err != nil {
+		err = errors.Join(err, d.abort())
+	}
+	return err
+}
+
+func (m *mapper) mapAll(ctx context.Context, d destination) (err error) {
 	defer parallel.Recover(&err)
 	for {
 		r, err := m.readKeys(ctx)
@@ -206,17 +228,17 @@ func (m *mapper) run(ctx context.Context) (err error) {
 		if err := m.input.release(); err != nil {
 			return err
 		}
-		if m.pages.bytes() > m.MemoryBytes/2 && !m.input.atEnd() {
-			if err := m.seal(ctx); err != nil {
-				return err
-			}
-			m.spills++
+		if m.input.atEnd() {
+			continue
+		}
+		if err := d.relieve(ctx); err != nil {
+			return err
 		}
 	}
 	if err := m.checkRows(); err != nil {
 		return err
 	}
-	return m.seal(ctx)
+	return d.finish(ctx)
 }
 
 // checkRows asserts that every row of the split went through.
@@ -230,51 +252,4 @@ func (m *mapper) checkRows() error {
 			m.inRows, m.hash.Sum().Rows, want)
 	}
 	return nil
-}
-
-func (m *mapper) seal(ctx context.Context) error {
-	if err := m.pages.finish(ctx, m.Threads); err != nil {
-		return err
-	}
-	keys := make([]model.PartitionKey, m.assign.NumKeys())
-	for i := range keys {
-		keys[i] = m.assign.Key(uint32(i))
-	}
-	if err := m.seals.seal(ctx, m.pages, keys); err != nil {
-		return err
-	}
-	m.pages.reset()
-	return nil
-}
-
-// output is the report of the finished attempt.
-func (m *mapper) output() model.MapOutput {
-	buckets, hot, values := store.Summarize(m.seals.entries...)
-	out := model.MapOutput{
-		Attempt:   m.Attempt,
-		Segments:  m.seals.segments,
-		InRows:    m.inRows,
-		InBytes:   m.inBytes,
-		Buckets:   buckets,
-		Hot:       hot,
-		Values:    values,
-		EmptyText: m.assign.EmptyText(),
-		Spills:    m.spills,
-		Hash:      m.hash.Sum(),
-	}
-	for _, b := range out.Buckets {
-		out.Rows += b.Rows
-	}
-	for _, s := range out.Segments {
-		out.Bytes += s.DataBytes
-	}
-	return out
-}
-
-// close ends every reader and file.
-func (m *mapper) close() error { return errors.Join(m.closeCursors(), m.input.close()) }
-
-// abort closes and removes everything after err; what goes wrong there is added to it.
-func (m *mapper) abort(err error) error {
-	return errors.Join(err, m.close(), m.seals.remove())
 }
