@@ -52,7 +52,7 @@ func RunCoordinator(ctx context.Context, o CoordinatorOptions) (err error) {
 		return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
 	}
 	co, err := coordinator.New(coordinator.Config{
-		Log: log, Work: newWork(vfs.OS, o.Allow, runtime.GOMAXPROCS(0)), Logger: o.Logger,
+		Log: log, Work: newWork(vfs.OS, o.Allow, runtime.GOMAXPROCS(0), model.ExecutionStaged), Logger: o.Logger,
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())

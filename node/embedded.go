@@ -21,9 +21,11 @@ type EmbeddedOptions struct {
 	// TempDirs hold scratch and the journal; the first one is used. Empty: DefaultTempDir.
 	TempDirs []string
 	Threads  int   // at least 1
-	Slots    int   // map tasks at a time; 0 = 1
+	Slots    int   // map tasks at a time; 0 = 1. A fused job with a shuffle has one task and uses one slot
 	Memory   int64 // bytes the process may use
-	Logger   *slog.Logger
+	// Execution is how the job runs; empty means fused.
+	Execution model.Execution
+	Logger    *slog.Logger
 }
 
 // RunEmbedded runs one job in this process: the coordinator and the executor of a cluster, a session
@@ -41,13 +43,19 @@ func RunEmbedded(ctx context.Context, o EmbeddedOptions, spec model.JobSpec, wat
 		return st, model.Failf(model.ReasonUser, "%w", err)
 	}
 	defer func() { err = errors.Join(err, scratch.remove()) }()
+	if o.Execution == "" {
+		o.Execution = model.ExecutionFused
+	}
+	if o.Execution == model.ExecutionFused && !spec.NoShuffle {
+		o.Slots = 1
+	}
 	limitMemory(o.Memory)
 	log, err := journal.Open(filepath.Join(scratch.dir, "journal.db"))
 	if err != nil {
 		return st, err
 	}
 	co, err := coordinator.New(coordinator.Config{
-		Log: log, Work: newWork(vfs.OS, nil, o.Threads), Logger: o.Logger,
+		Log: log, Work: newWork(vfs.OS, nil, o.Threads, o.Execution), Logger: o.Logger,
 	})
 	if err != nil {
 		return st, errors.Join(err, log.Close())

@@ -26,14 +26,15 @@ type work struct {
 	fs vfs.FS
 	// allow are the paths that jobs may name; empty means all.
 	allow     []string
+	execution model.Execution // of the jobs that are planned here
 	publisher publish.Publisher
 
 	mu     sync.Mutex // guards claims
 	claims map[model.JobID]*publish.Claim
 }
 
-func newWork(fsys vfs.FS, allow []string, threads int) *work {
-	w := &work{fs: fsys, allow: allow, claims: map[model.JobID]*publish.Claim{}}
+func newWork(fsys vfs.FS, allow []string, threads int, execution model.Execution) *work {
+	w := &work{fs: fsys, allow: allow, execution: execution, claims: map[model.JobID]*publish.Claim{}}
 	w.publisher = publish.Publisher{
 		FS: fsys,
 		CountRows: func(path string) (rows int64, err error) {
@@ -63,7 +64,7 @@ func (w *work) Plan(ctx context.Context, a core.PlanJob, slots int) (plan.Job, e
 	if err != nil {
 		return plan.Job{}, err
 	}
-	j, err := s.Job(a.Job, a.UUID, slots)
+	j, err := s.Job(a.Job, a.UUID, slots, w.execution)
 	if err != nil {
 		return plan.Job{}, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-engine/sluice/commit"
 	"github.com/sluice-engine/sluice/model"
+	"github.com/sluice-engine/sluice/plan"
 	"github.com/sluice-engine/sluice/scheduler"
 )
 
@@ -162,9 +163,9 @@ func (c *Core) applyPlanned(j *job, e Entry) error {
 	p := e.JobPlanned
 	j.conf = p.Conf
 	j.conf.InputSchema = j.parts.schema
-	j.splits, j.old, j.parts = j.parts.splits, j.parts.old, planParts{}
+	j.splits, j.old, j.parts = plan.Fuse(j.conf, j.parts.splits), j.parts.old, planParts{}
 	j.inFiles, j.inRows, j.inBytes = p.InputFiles, p.InputRows, p.InputBytes
-	j.shapes = shapesOf(j.conf.Partitioning)
+	j.shapes = shapesOf(j.conf)
 	j.state, j.running = model.JobRunning, e.Now
 	return c.sched.Apply(e.Now, scheduler.JobStarted{Job: j.id, Shapes: j.shapes})
 }

@@ -256,6 +256,9 @@ func describeMessage(m Message) string {
 		s := fmt.Sprintf("assign %s threads=%d", m.Assignment.Attempt, m.Assignment.Threads)
 		if m.Assignment.Spec.Split != nil {
 			s += fmt.Sprintf(" split %d", m.Assignment.Spec.Split.Index)
+			if n := len(m.Assignment.Spec.Split.Chunks); n > 1 {
+				s += fmt.Sprintf(" of %d chunks, %d rows", n, m.Assignment.Spec.Split.Rows)
+			}
 		}
 		if m.Assignment.Spec.Range != nil {
 			s += " " + describeRanges(*m.Assignment.Spec.Range) + " from"

@@ -24,7 +24,7 @@ type job struct {
 
 	parts    planParts // of a plan that is not complete
 	conf     model.JobConf
-	splits   []model.Split
+	splits   []model.Split // of the tasks that read input
 	old      []plan.OldFile
 	inFiles  int64
 	inRows   int64
@@ -96,8 +96,8 @@ type mapResult struct {
 
 // shapesOf lays out a job's stages. It is the one place that knows which stages a job has; all
 // else follows the edges.
-func shapesOf(p model.Partitioning) []scheduler.Shape {
-	if p.Kind == model.PartitionNone {
+func shapesOf(c model.JobConf) []scheduler.Shape {
+	if c.Partitioning.Kind == model.PartitionNone || c.Execution == model.ExecutionFused {
 		return []scheduler.Shape{{Kind: model.TaskDirect}}
 	}
 	return []scheduler.Shape{{Kind: model.TaskMap}, {Kind: model.TaskReduce, Needs: []int{0}}}

@@ -36,6 +36,7 @@ func (st *stage) input() inputSums {
 			s.bytes += t.write.InBytes
 			s.out += t.write.Rows
 			s.emptyText += t.write.EmptyText
+			s.spills += t.write.Spills
 			s.hash.Add(t.write.Hash)
 		}
 	}

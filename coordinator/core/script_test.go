@@ -16,9 +16,10 @@ import (
 //
 // Commands, several to a block:
 //
-//	submit JOB [key=K] [inputs=N]        plan JOB splits=N [kind=none]       plan-failed JOB
+//	submit JOB [key=K] [inputs=N]        plan JOB splits=N [kind=none] [execution=fused]
+//	plan-failed JOB
 //	register X [threads=N] [slots=N] [prev=N] [held=ATTEMPT,...] [running=ATTEMPT,...]
-//	map X ATTEMPT [rows=N] [as=N]        write X ATTEMPT [rows=N]            (as: an older incarnation)
+//	map X ATTEMPT [rows=N] [as=N]        write X ATTEMPT [rows=N] [in=N]     (as: an older incarnation)
 //	fail X ATTEMPT REASON [as=N]         fetch-failed X ATTEMPT source=ATTEMPT holder=X@N
 //	broken X   beat X [as=N]   suspect X   leaving X   cancel JOB
 //	done JOB STEP [committed]            step-failed JOB STEP REASON
@@ -127,7 +128,9 @@ func (e *env) command(line string) string {
 		if a.keys["kind"] == "none" {
 			kind = model.PartitionNone
 		}
-		return describe(e.handle(Planned{Job: job(), Plan: testPlan(job(), kind, a.number("splits", 2))}))
+		p := testPlan(job(), kind, a.number("splits", 2))
+		p.Conf.Execution = model.Execution(a.keys["execution"])
+		return describe(e.handle(Planned{Job: job(), Plan: p}))
 	case "plan-failed":
 		return describe(e.handle(PlanFailed{Job: job(), Failure: *model.Failf(model.ReasonInput, "/in/1: not a Parquet file")}))
 	case "cancel":
@@ -185,7 +188,7 @@ func (e *env) executorCommand(a args) string {
 		if id.Task.Stage == 0 {
 			inRows = splitRows
 		}
-		return describe(e.handle(WriteFinished{Incarnation: on, Output: writeOutput(id, int64(a.number("rows", splitRows)), inRows)}))
+		return describe(e.handle(WriteFinished{Incarnation: on, Output: writeOutput(id, int64(a.number("rows", splitRows)), int64(a.number("in", int(inRows))))}))
 	case "fail":
 		return describe(e.handle(AttemptFailed{Incarnation: on, Attempt: a.attempt(a.word(2)),
 			Failure: *model.Failf(model.Reason(a.word(3)), "it broke")}))

@@ -217,7 +217,7 @@ func (s *Survey) outBytes() (int64, error) {
 
 // Job plans the job: its splits and what every task must know. The caller claims the output and fills
 // in Out, StagingDir, ShareToken and Old.
-func (s *Survey) Job(job model.JobID, uuid string, slots int) (plan.Job, error) {
+func (s *Survey) Job(job model.JobID, uuid string, slots int, execution model.Execution) (plan.Job, error) {
 	sc, err := parquet.EncodeSchema(s.Schema, s.KeyValue)
 	if err != nil {
 		return plan.Job{}, fmt.Errorf("schema of %s: %w", s.Files[0].Path, err)
@@ -229,8 +229,9 @@ func (s *Survey) Job(job model.JobID, uuid string, slots int) (plan.Job, error) 
 	j := plan.Job{
 		Conf: model.JobConf{
 			Job: job, UUID: uuid, InputSchema: sc, Partitioning: s.Spec.Partitioning(), Codec: s.Codec(),
+			Execution:       execution,
 			TargetFileBytes: int64(s.Spec.TargetFileSize), RowGroupBytes: int64(s.Spec.RowGroupSize),
-			PieceRows: s.pieceRows(outBytes), Out: s.Spec.Out,
+			PieceRows: s.pieceRows(outBytes, execution), Out: s.Spec.Out,
 		},
 		Splits:     plan.Splits(s.Files, s.packing(slots)),
 		InputFiles: int64(len(s.Files)), InputRows: s.Rows, InputBytes: s.Bytes,
@@ -242,9 +243,15 @@ func (s *Survey) packing(slots int) plan.Packing {
 	return plan.Packing{SplitSize: int64(s.Spec.SplitSize), OpenCost: int64(s.Spec.OpenCost), Slots: slots}
 }
 
-// pieceRows is how many rows make about an eighth of a row group or of a file.
-func (s *Survey) pieceRows(outBytes int64) int64 {
-	unit := min(int64(s.Spec.RowGroupSize), int64(s.Spec.TargetFileSize)) / piecesPerUnit
+// pieceRows is how many rows make about an eighth of a row group or of a file. A fused job makes no
+// piece smaller than a row group when files have room for enough of them: such a piece goes to its
+// file as it is.
+func (s *Survey) pieceRows(outBytes int64, execution model.Execution) int64 {
+	group, target := int64(s.Spec.RowGroupSize), int64(s.Spec.TargetFileSize)
+	unit := min(group, target) / piecesPerUnit
+	if execution == model.ExecutionFused && target/piecesPerUnit >= group {
+		unit = group
+	}
 	perRow := max(float64(outBytes)/float64(max(s.Rows, 1)), 0.1)
 	return max(int64(float64(unit)/perRow), 1)
 }

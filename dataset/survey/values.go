@@ -179,12 +179,12 @@ func (s *Survey) sampleChunk(r chunkRef, leaf int, c *counter) (err error) {
 // Explain plans without changing anything and says what would happen.
 //
 // slots is how many map tasks can run at a time, threads how many threads all executors have.
-func (s *Survey) Explain(ctx context.Context, slots, threads int) (plan.Explanation, error) {
+func (s *Survey) Explain(ctx context.Context, slots, threads int, execution model.Execution) (plan.Explanation, error) {
 	values, err := s.Values(ctx)
 	if err != nil {
 		return plan.Explanation{}, err
 	}
-	j, err := s.Job("plan", "00000000-0000-0000-0000-000000000000", slots)
+	j, err := s.Job("plan", "00000000-0000-0000-0000-000000000000", slots, execution)
 	if err != nil {
 		return plan.Explanation{}, err
 	}

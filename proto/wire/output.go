@@ -80,7 +80,7 @@ func WriteOutput(w model.WriteOutput) *modelv1.WriteOutput {
 		Attempt: AttemptID(w.Attempt), Manifest: manifestRef(w.Manifest),
 		InRows: w.InRows, InBytes: w.InBytes, Files: w.Files, Rows: w.Rows, Bytes: w.Bytes, Values: w.Values,
 		Sizes: int64s(w.Sizes), Hash: contentHash(w.Hash), Hot: Slice(w.Hot, valueSize),
-		EmptyText: w.EmptyText, Fetch: fetchCounters(w.Fetch),
+		EmptyText: w.EmptyText, Fetch: fetchCounters(w.Fetch), Spills: int64(w.Spills),
 	}
 }
 
@@ -91,6 +91,7 @@ func FromWriteOutput(w *modelv1.WriteOutput) model.WriteOutput {
 		InRows: w.GetInRows(), InBytes: w.GetInBytes(), Files: w.GetFiles(), Rows: w.GetRows(), Bytes: w.GetBytes(),
 		Values: w.GetValues(), Sizes: int64s(w.GetSizes()), Hash: fromContentHash(w.GetHash()),
 		Hot: Slice(w.GetHot(), fromValueSize), EmptyText: w.GetEmptyText(), Fetch: fromFetchCounters(w.GetFetch()),
+		Spills: int(w.GetSpills()),
 	}
 }
 

@@ -44,6 +44,7 @@ func jobConf(c model.JobConf) *modelv1.JobConf {
 		InputSchema: append([]byte(nil), c.InputSchema...), Partitioning: partitioning(c.Partitioning), Codec: c.Codec,
 		TargetFileBytes: c.TargetFileBytes, RowGroupBytes: c.RowGroupBytes, PieceRows: c.PieceRows,
 		Out: c.Out, StagingDir: c.StagingDir, ShareToken: c.ShareToken,
+		Execution: string(c.Execution),
 	}
 }
 
@@ -54,6 +55,7 @@ func fromJobConf(c *modelv1.JobConf) model.JobConf {
 		Partitioning: fromPartitioning(c.GetPartitioning()), Codec: c.GetCodec(),
 		TargetFileBytes: c.GetTargetFileBytes(), RowGroupBytes: c.GetRowGroupBytes(), PieceRows: c.GetPieceRows(),
 		Out: c.GetOut(), StagingDir: c.GetStagingDir(), ShareToken: c.GetShareToken(),
+		Execution: model.Execution(c.GetExecution()),
 	}
 }
 

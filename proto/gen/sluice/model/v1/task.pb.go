@@ -300,7 +300,9 @@ type JobConf struct {
 	// Absolute directory in which attempts stage files.
 	StagingDir string `protobuf:"bytes,10,opt,name=staging_dir,json=stagingDir" json:"staging_dir,omitempty"`
 	// What the executor must find in the staging directory's share token.
-	ShareToken    string `protobuf:"bytes,11,opt,name=share_token,json=shareToken" json:"share_token,omitempty"`
+	ShareToken string `protobuf:"bytes,11,opt,name=share_token,json=shareToken" json:"share_token,omitempty"`
+	// One of the values of model.Execution; empty means staged.
+	Execution     string `protobuf:"bytes,12,opt,name=execution" json:"execution,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +410,13 @@ func (x *JobConf) GetStagingDir() string {
 func (x *JobConf) GetShareToken() string {
 	if x != nil {
 		return x.ShareToken
+	}
+	return ""
+}
+
+func (x *JobConf) GetExecution() string {
+	if x != nil {
+		return x.Execution
 	}
 	return ""
 }
@@ -1370,7 +1379,9 @@ type WriteOutput struct {
 	// Empty texts in a partition column.
 	EmptyText int64 `protobuf:"varint,12,opt,name=empty_text,json=emptyText" json:"empty_text,omitempty"`
 	// How the blocks were read.
-	Fetch         *FetchCounters `protobuf:"bytes,13,opt,name=fetch" json:"fetch,omitempty"`
+	Fetch *FetchCounters `protobuf:"bytes,13,opt,name=fetch" json:"fetch,omitempty"`
+	// Writes to scratch that the memory budget forced; fused jobs only.
+	Spills        int64 `protobuf:"varint,14,opt,name=spills" json:"spills,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1496,6 +1507,13 @@ func (x *WriteOutput) GetFetch() *FetchCounters {
 	return nil
 }
 
+func (x *WriteOutput) GetSpills() int64 {
+	if x != nil {
+		return x.Spills
+	}
+	return 0
+}
+
 // Progress of a running attempt. It is a hint for people.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1594,7 +1612,7 @@ const file_sluice_model_v1_task_proto_rawDesc = "" +
 	"\x01n\x18\x02 \x01(\x03R\x01n\x12\x0e\n" +
 	"\x02by\x18\x03 \x03(\tR\x02by\x12!\n" +
 	"\fpartition_by\x18\x04 \x03(\tR\vpartitionBy\x12\x18\n" +
-	"\abuckets\x18\x05 \x01(\x03R\abuckets\"\xf2\x02\n" +
+	"\abuckets\x18\x05 \x01(\x03R\abuckets\"\x90\x03\n" +
 	"\aJobConf\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12!\n" +
@@ -1610,7 +1628,8 @@ const file_sluice_model_v1_task_proto_rawDesc = "" +
 	" \x01(\tR\n" +
 	"stagingDir\x12\x1f\n" +
 	"\vshare_token\x18\v \x01(\tR\n" +
-	"shareToken\"\xc1\x01\n" +
+	"shareToken\x12\x1c\n" +
+	"\texecution\x18\f \x01(\tR\texecution\"\xc1\x01\n" +
 	"\vReduceRange\x12\x0e\n" +
 	"\x02lo\x18\x01 \x01(\rR\x02lo\x12\x0e\n" +
 	"\x02hi\x18\x02 \x01(\rR\x02hi\x125\n" +
@@ -1685,7 +1704,7 @@ const file_sluice_model_v1_task_proto_rawDesc = "" +
 	"\vlocal_bytes\x18\x01 \x01(\x03R\n" +
 	"localBytes\x12!\n" +
 	"\fremote_bytes\x18\x02 \x01(\x03R\vremoteBytes\x12\x1c\n" +
-	"\trefetches\x18\x03 \x01(\x03R\trefetches\"\xd4\x03\n" +
+	"\trefetches\x18\x03 \x01(\x03R\trefetches\"\xec\x03\n" +
 	"\vWriteOutput\x124\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1a.sluice.model.v1.AttemptIDR\aattempt\x128\n" +
 	"\bmanifest\x18\x02 \x01(\v2\x1c.sluice.model.v1.ManifestRefR\bmanifest\x12\x17\n" +
@@ -1701,7 +1720,8 @@ const file_sluice_model_v1_task_proto_rawDesc = "" +
 	"\x03hot\x18\v \x03(\v2\x1a.sluice.model.v1.ValueSizeR\x03hot\x12\x1d\n" +
 	"\n" +
 	"empty_text\x18\f \x01(\x03R\temptyText\x124\n" +
-	"\x05fetch\x18\r \x01(\v2\x1e.sluice.model.v1.FetchCountersR\x05fetch\"\x80\x01\n" +
+	"\x05fetch\x18\r \x01(\v2\x1e.sluice.model.v1.FetchCountersR\x05fetch\x12\x16\n" +
+	"\x06spills\x18\x0e \x01(\x03R\x06spills\"\x80\x01\n" +
 	"\bProgress\x124\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1a.sluice.model.v1.AttemptIDR\aattempt\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x14\n" +
