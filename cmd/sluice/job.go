@@ -20,7 +20,30 @@ import (
 type job struct {
 	model.JobSpec
 	resources
-	Receipt string `json:"receipt,omitempty"`
+	Execution string `json:"execution,omitempty"`
+	Receipt   string `json:"receipt,omitempty"`
+}
+
+// The values of --execution beside those of model.Execution.
+const executionAuto = "auto"
+
+// bindExecution defines --execution, for verbs that run a job in this process.
+func (j *jobFlags) bindExecution(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&j.flags.Execution, "execution", "", "`HOW` a job runs in this process: fused (rows stay in memory as far as they fit), staged (by way of map outputs on disk, as on a cluster) or auto (default), which is fused")
+	section(f, sectionAdvanced, "execution")
+	complete(c, "execution", executionAuto, string(model.ExecutionFused), string(model.ExecutionStaged))
+}
+
+// execution is how the job runs in this process.
+func (j *job) execution() (model.Execution, error) {
+	switch e := model.Execution(j.Execution); e {
+	case model.ExecutionFused, model.ExecutionStaged:
+		return e, nil
+	case "", executionAuto:
+		return model.ExecutionFused, nil
+	}
+	return "", usagef("--execution %s: want auto, fused or staged", j.Execution)
 }
 
 // jobFlags reads a job from flags, environment and a job file.

@@ -44,6 +44,7 @@ that cluster's executors; the files are read from here in any case.
 	j.bindFile(c)
 	j.bindSpec(c)
 	j.flags.bind(c.Flags())
+	j.bindExecution(c)
 	cl.bind(c, "", "`HOST:PORT`: plan for the executors of a cluster (SLUICE_COORDINATOR)")
 	a.outputFlag(c)
 	return c
@@ -57,8 +58,12 @@ func (a *app) plan(ctx context.Context, f clusterFlags, j job) error {
 		return err
 	}
 	slots, threads := j.Slots, j.Threads
+	execution, err := j.execution()
+	if err != nil {
+		return err
+	}
 	if f.coordinator != "" {
-		var err error
+		execution = model.ExecutionStaged
 		if slots, threads, err = a.clusterSize(ctx, f); err != nil {
 			return err
 		}
@@ -67,7 +72,7 @@ func (a *app) plan(ctx context.Context, f clusterFlags, j job) error {
 	if err != nil {
 		return err
 	}
-	e, err := s.Explain(ctx, slots, threads)
+	e, err := s.Explain(ctx, slots, threads, execution)
 	if err != nil {
 		return err
 	}

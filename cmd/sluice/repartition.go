@@ -59,6 +59,7 @@ a cluster: then paths must be absolute and the same on all its machines.
 	j.bindSpec(c)
 	j.flags.bind(c.Flags())
 	cl.bind(c, "", "`HOST:PORT`: let a cluster do it, and wait (SLUICE_COORDINATOR)")
+	j.bindExecution(c)
 	j.bindReceipt(c.Flags())
 	progressFlag(c, &progress)
 	a.outputFlag(c)
@@ -89,6 +90,7 @@ Relative paths are relative to the current directory.`,
 	j.bindFile(c)
 	j.bindSpec(c)
 	j.flags.bind(c.Flags())
+	j.bindExecution(c)
 	j.bindReceipt(c.Flags())
 	progressFlag(c, &progress)
 	a.outputFlag(c)
@@ -108,7 +110,7 @@ func noInputs(verb string) cobra.PositionalArgs {
 // clusterJob refuses what makes sense in this process only. What a job file or the environment says
 // about this machine is passed over: the same file runs in both places.
 func (j *jobFlags) clusterJob(fs *pflag.FlagSet, out job) error {
-	for _, name := range resourceFlags {
+	for _, name := range append([]string{"execution"}, resourceFlags...) {
 		if f := fs.Lookup(name); givenByUser(f) {
 			return usagef("--%s is about this machine, and the job runs on a cluster: its executors have flags of their own", name)
 		}
@@ -124,12 +126,17 @@ func (a *app) runHere(ctx context.Context, j job, progress string) error {
 	if err := j.makeAbsolute(); err != nil {
 		return err
 	}
+	execution, err := j.execution()
+	if err != nil {
+		return err
+	}
 	p, err := a.progress(progress)
 	if err != nil {
 		return err
 	}
 	st, err := node.RunEmbedded(ctx, node.EmbeddedOptions{
-		TempDirs: j.TempDir, Threads: j.Threads, Slots: j.Slots, Memory: int64(j.MemoryLimit), Logger: a.logger(slog.LevelWarn),
+		TempDirs: j.TempDir, Threads: j.Threads, Slots: j.Slots, Memory: int64(j.MemoryLimit),
+		Execution: execution, Logger: a.logger(slog.LevelWarn),
 	}, j.JobSpec, func(s model.JobStatus) { p.Update(ui.Of(s)) })
 	p.Close()
 	return a.finish(st, err, j.Receipt)

@@ -63,7 +63,7 @@ func Receipt(w io.Writer, r model.Receipt) error {
 
 func tasks(r model.Receipt) string {
 	s := fmt.Sprintf("%d map, %d write", r.MapTasks, r.Tasks)
-	if r.ShuffleBytes == 0 && r.MapTasks == r.Tasks {
+	if r.MapTasks == 0 || r.ShuffleBytes == 0 && r.MapTasks == r.Tasks {
 		s = fmt.Sprintf("%d that read and write", r.Tasks)
 	}
 	return fmt.Sprintf("%s; %d retried, %d spilled", s, r.Retries, r.Spills)
