@@ -17,16 +17,7 @@ import (
 //
 //	go test ./executor/runner -run - -bench EventJob -benchtime 1x -cpuprofile cpu.out
 func BenchmarkEventJob(b *testing.B) {
-	codec.RegisterFast()
-	const rows = 2_000_000
-	in := filepath.Join(b.TempDir(), "in")
-	if _, err := gen.Events(b.Context(), gen.Options{Dir: in, Rows: rows, Files: 200, Types: 500, Seed: 1}); err != nil {
-		b.Fatal(err)
-	}
-	var files []string
-	for _, name := range listFiles(b, in) {
-		files = append(files, filepath.Join(in, name))
-	}
+	files := eventFiles(b)
 	for _, p := range []model.Partitioning{
 		{Kind: model.PartitionValue, PartitionBy: []string{"type"}, Buckets: 1024},
 		{Kind: model.PartitionHash, By: []string{"device_id"}, N: 16},
@@ -58,17 +49,61 @@ func BenchmarkEventJob(b *testing.B) {
 					written += res.Write.Rows
 				}
 				reduceTime, reduceCPU = reduceTime+time.Since(start), reduceCPU+cpuTime(b)-cpu
-				if written != rows {
+				if written != eventRows {
 					b.Fatalf("%d rows written", written)
 				}
 			}
-			n := float64(b.N) * rows
+			n := float64(b.N) * eventRows
 			b.ReportMetric(float64(mapTime.Microseconds())/n, "map-us/row")
 			b.ReportMetric(float64(mapCPU.Microseconds())/n, "map-cpu-us/row")
 			b.ReportMetric(float64(reduceTime.Microseconds())/n, "reduce-us/row")
 			b.ReportMetric(float64(reduceCPU.Microseconds())/n, "reduce-cpu-us/row")
 		})
 	}
+}
+
+// BenchmarkFusedEventJob is the same job in one fused task.
+//
+//	go test ./executor/runner -run - -bench FusedEventJob -benchtime 3x -cpuprofile cpu.out
+func BenchmarkFusedEventJob(b *testing.B) {
+	files := eventFiles(b)
+	cpu := time.Duration(0)
+	for b.Loop() {
+		b.StopTimer()
+		j := newJob(b, files, 50, model.Partitioning{Kind: model.PartitionValue, PartitionBy: []string{"type"}, Buckets: 1024})
+		j.fuse()
+		j.conf.PieceRows = 320_000
+		j.env.MemoryBytes = 2 << 30
+		start := cpuTime(b)
+		b.StartTimer()
+		res, err := j.runMap(b.Context(), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		cpu += cpuTime(b) - start
+		if res.Write.Rows != eventRows {
+			b.Fatalf("%d rows written", res.Write.Rows)
+		}
+	}
+	n := float64(b.N) * eventRows
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/n, "us/row")
+	b.ReportMetric(float64(cpu.Microseconds())/n, "cpu-us/row")
+}
+
+const eventRows = 2_000_000
+
+// eventFiles writes the event data: 200 files with 10,000 rows each.
+func eventFiles(b *testing.B) (files []string) {
+	b.Helper()
+	codec.RegisterFast()
+	in := filepath.Join(b.TempDir(), "in")
+	if _, err := gen.Events(b.Context(), gen.Options{Dir: in, Rows: eventRows, Files: 200, Types: 500, Seed: 1}); err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range listFiles(b, in) {
+		files = append(files, filepath.Join(in, name))
+	}
+	return files
 }
 
 // cpuTime is what this process has used, user and system; unlike wall time it is little moved by what

@@ -199,8 +199,15 @@ func (e *ChunkEncoder) Finish() (Chunk, error) {
 // Release gives back the buffers that Finish keeps for the next chunk. Rows that were not finished
 // are dropped.
 func (e *ChunkEncoder) Release() {
-	if e.s != nil && e.s.dict != nil {
-		e.s.dict.release()
+	s := e.s
+	if s == nil {
+		return
+	}
+	if s.dict != nil {
+		s.dict.release()
+	}
+	for _, b := range [][]byte{s.vals, s.def, s.rep} {
+		putBuffer(b)
 	}
 	e.s = nil
 }
@@ -330,7 +337,7 @@ func (p *Page) seal(typ PageType, codec Codec, body []byte, sc *scratch) error {
 	})
 	p.HeaderLen = len(h)
 	p.Uncompressed = len(h) + len(body)
-	p.Bytes = append(append(make([]byte, 0, len(h)+len(stored)), h...), stored...)
+	p.Bytes = append(append(getBuffer(len(h)+len(stored)), h...), stored...)
 	return nil
 }
 

@@ -102,7 +102,7 @@ func (e *ChunkEncoder) fitting(s *state, n int) int {
 }
 
 // room makes room for n more bytes of values. A buffer that outgrew half a page gets the size of a
-// page at once, and not twice that.
+// page at once, and not twice that. b is given back.
 func (e *ChunkEncoder) room(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -111,8 +111,8 @@ func (e *ChunkEncoder) room(b []byte, n int) []byte {
 	if size > e.o.PageBytes {
 		size = max(len(b)+n, e.o.PageBytes+e.o.PageBytes/16)
 	}
-	c := make([]byte, len(b), size)
-	copy(c, b)
+	c := append(getBuffer(size), b...)
+	putBuffer(b)
 	return c
 }
 

@@ -100,7 +100,7 @@ func (d *fused) handOver(ctx context.Context) error {
 		return err
 	}
 	for i, id := range ready {
-		d.pages.drop(id, taken[i])
+		d.pages.drop(id, taken[i], true)
 	}
 	return nil
 }
@@ -129,7 +129,12 @@ func (d *fused) append(ctx context.Context, p *sink.Partition, id uint32, piece 
 	if err := d.pages.piece(id, piece, b); err != nil {
 		return err
 	}
-	return p.Append(sink.Piece{Piece: b, From: d.Attempt})
+	release := func() {
+		for i := range b.Chunks {
+			b.Chunks[i].Recycle()
+		}
+	}
+	return p.Append(sink.Piece{Piece: b, From: d.Attempt, Release: release})
 }
 
 // openBytes is what the sink holds of row groups that are not full.
@@ -190,22 +195,42 @@ func (d *fused) writers() int {
 // finish completes every partition, in the order of their keys. Scratch is removed before the output
 // is complete.
 func (d *fused) finish(ctx context.Context) (err error) {
-	if err := d.pages.finish(ctx, d.Threads, d.pages.partitions()); err != nil {
-		return err
-	}
-	d.pages.measure()
 	ids := d.remaining()
 	byKey(ids, d.assign.Key)
 	back, err := openSpills(d.FS, d.out, d.Attempt, d.segments)
 	if err != nil {
 		return err
 	}
-	err = parallel.Each(ctx, d.writers(), len(ids), func(i int) error { return d.complete(ctx, ids[i], back) })
+	for err == nil && len(ids) > 0 {
+		var group []uint32
+		group, ids = d.nextGroup(ids)
+		if err = d.pages.finish(ctx, d.Threads, group); err != nil {
+			break
+		}
+		err = parallel.Each(ctx, d.writers(), len(group), func(i int) error { return d.complete(ctx, group[i], back) })
+		for _, id := range group {
+			d.pages.drop(id, d.pages.numPieces(id), true)
+		}
+	}
 	d.counters = back.counters()
 	if err = errors.Join(err, back.close()); err != nil || len(d.segments) == 0 {
 		return err
 	}
 	return d.FS.RemoveAll(d.Dir)
+}
+
+// finishBytes is how much of the page store is closed before it is written: the pages of one group are
+// the memory of the next.
+const finishBytes = 16 << 20
+
+// nextGroup takes partitions of about finishBytes from ids.
+func (d *fused) nextGroup(ids []uint32) (group, rest []uint32) {
+	n, size := 0, int64(0)
+	for n < len(ids) && size < finishBytes {
+		size += d.pages.memory(ids[n])
+		n++
+	}
+	return ids[:n], ids[n:]
 }
 
 // remaining are the partitions that are in memory, spilled, or have an open file.

@@ -147,7 +147,11 @@ func (l *leafPages) cut(p *leafPart) error {
 
 // chunkMemory is what a closed chunk takes.
 func chunkMemory(c *block.Chunk) int64 {
-	return c.CompressedSize() + chunkSize + int64(len(c.Pages))*pageInfoSize
+	n := chunkSize + int64(len(c.Pages))*pageInfoSize
+	for i := range c.Pages {
+		n += int64(cap(c.Pages[i].Bytes))
+	}
+	return n
 }
 
 // memory is what a partition takes in the leaf.
@@ -263,8 +267,9 @@ func (s *pageStore) uneven(id uint32, l *leafPages) error {
 // numPieces is the number of closed pieces of a partition.
 func (s *pageStore) numPieces(id uint32) int { return len(s.leaves[0].parts[id].chunks) }
 
-// drop forgets the first pieces of a partition.
-func (s *pageStore) drop(id uint32, pieces int) {
+// drop forgets the first pieces of a partition. Their memory goes to the next ones, unless others still
+// refer to it.
+func (s *pageStore) drop(id uint32, pieces int, shared bool) {
 	for i, l := range s.leaves {
 		p := &l.parts[id]
 		for k := range p.chunks[:pieces] {
@@ -274,7 +279,11 @@ func (s *pageStore) drop(id uint32, pieces int) {
 			if i == 0 {
 				s.sealed += c.Rows
 			}
-			*c = block.Chunk{}
+			if shared {
+				*c = block.Chunk{}
+			} else {
+				c.Recycle()
+			}
 		}
 		if p.chunks = p.chunks[pieces:]; len(p.chunks) == 0 {
 			p.chunks = nil

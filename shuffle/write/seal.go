@@ -32,7 +32,7 @@ func (s *sealer) sealAll(ctx context.Context, m *mapper, ids []uint32) error {
 		return err
 	}
 	for _, id := range ids {
-		m.pages.drop(id, m.pages.numPieces(id))
+		m.pages.drop(id, m.pages.numPieces(id), false)
 	}
 	m.pages.measure()
 	return nil
