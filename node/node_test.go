@@ -85,6 +85,32 @@ func outcomeFiles(t *testing.T, out string) {
 	}
 }
 
+func TestBothExecutionsDoTheSameJob(t *testing.T) {
+	in := landing(t)
+	receipts := map[model.Execution]*model.Receipt{}
+	for _, e := range []model.Execution{"", model.ExecutionFused, model.ExecutionStaged} {
+		out, o := filepath.Join(t.TempDir(), "mart"), options(t)
+		o.Execution, o.Slots = e, 2
+		st, err := RunEmbedded(context.Background(), o, model.JobSpec{Input: []string{in}, Out: out, PartitionBy: []string{"type"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome(t, st, out)
+		empty(t, o.TempDirs[0])
+		receipts[e] = st.Receipt
+	}
+	staged := receipts[model.ExecutionStaged]
+	if staged.MapTasks == 0 || staged.ShuffleBytes == 0 {
+		t.Errorf("staged: %+v", staged)
+	}
+	for _, e := range []model.Execution{"", model.ExecutionFused} {
+		r := receipts[e]
+		if r.MapTasks != 0 || r.Tasks != 1 || r.ShuffleBytes != 0 || r.Hash.RowSum != staged.Hash.RowSum || r.RowsIn != 4000 {
+			t.Errorf("execution %q: %+v", e, r)
+		}
+	}
+}
+
 func TestInterruptedJobLeavesNothing(t *testing.T) {
 	in, parent := landing(t), t.TempDir()
 	out := filepath.Join(parent, "deep", "mart")

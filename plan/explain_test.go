@@ -68,6 +68,23 @@ func TestExplainWithoutShuffle(t *testing.T) {
 	}
 }
 
+func TestExplainFused(t *testing.T) {
+	for _, spec := range []model.JobSpec{{PartitionBy: []string{"type"}}, {NoShuffle: true, PartitionBy: []string{"type"}}} {
+		in := ExplainInput{Spec: spec, Values: []ColumnValues{types}, OutBytes: 418e6, Threads: 2}
+		in.Job = Job{InputRows: 2_000_000, Splits: []model.Split{{Rows: 1_500_000, Bytes: 3e8}, {Index: 1, Rows: 500_000, Bytes: 1e8}}}
+		in.Job.Conf = model.JobConf{Partitioning: spec.Partitioning(), TargetFileBytes: 512 << 20, Execution: model.ExecutionFused}
+		tasks, largest := int64(1), int64(4e8)
+		if spec.NoShuffle {
+			tasks, largest = 2, 3e8
+		}
+		e := Explain(in)
+		if e.Execution != model.ExecutionFused || e.Splits != (Figure{tasks, Exact}) || e.LargestSplit.Value != largest ||
+			e.WriteTasks != (Figure{tasks, Exact}) || e.ShuffleBytes != (Figure{0, Exact}) {
+			t.Errorf("no shuffle %v: %+v", spec.NoShuffle, e)
+		}
+	}
+}
+
 func TestQuoteForAShell(t *testing.T) {
 	for in, want := range map[string]string{"/a/b=c": "/a/b=c", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "*.parquet": "'*.parquet'"} {
 		if got := quote(in); got != want {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/model"
 )
 
 // TestSplitsAreSparks packs the files of every case that Spark itself answered. Among files of equal
@@ -135,4 +137,28 @@ func TestEveryRowGroupIsOwnedOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestFuseKeepsTheOrderOfChunks(t *testing.T) {
+	conf := model.JobConf{Execution: model.ExecutionFused, Partitioning: model.Partitioning{Kind: model.PartitionValue}}
+	splits := []model.Split{
+		{Index: 0, Rows: 3, Bytes: 30, Chunks: []model.SplitChunk{{Path: "b"}, {Path: "a"}}},
+		{Index: 1, Rows: 4, Bytes: 40, Chunks: []model.SplitChunk{{Path: "c"}}},
+	}
+	got := Fuse(conf, splits)
+	if len(got) != 1 || got[0].Rows != 7 || got[0].Bytes != 70 || len(got[0].Chunks) != 3 || got[0].Chunks[2].Path != "c" {
+		t.Errorf("got %+v", got)
+	}
+	if len(splits[0].Chunks) != 2 {
+		t.Error("the planned splits were changed")
+	}
+	for _, conf := range []model.JobConf{
+		{Partitioning: conf.Partitioning},
+		{Execution: model.ExecutionStaged, Partitioning: conf.Partitioning},
+		{Execution: model.ExecutionFused, Partitioning: model.Partitioning{Kind: model.PartitionNone}},
+	} {
+		if got := Fuse(conf, splits); len(got) != 2 {
+			t.Errorf("%+v: %d splits", conf, len(got))
+		}
+	}
 }

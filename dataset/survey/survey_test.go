@@ -72,19 +72,34 @@ func TestSurveyPlansTheJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := s.Job("j", "u", 2)
+	j, err := s.Job("j", "u", 2, model.ExecutionStaged)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if j.InputRows != 8 || j.InputFiles != 2 || j.Conf.Codec != "zstd" || j.Conf.PieceRows < 1 || len(j.Splits) == 0 {
 		t.Errorf("planned %+v", j)
 	}
-	e, err := s.Explain(context.Background(), 2, 2)
+	e, err := s.Explain(context.Background(), 2, 2, model.ExecutionFused)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Partitions != (plan.Figure{Value: 3, Kind: plan.Exact}) {
-		t.Errorf("x, y and null are %+v", e.Partitions)
+	if e.Partitions != (plan.Figure{Value: 3, Kind: plan.Exact}) || e.Execution != model.ExecutionFused {
+		t.Errorf("x, y and null are %+v, %s", e.Partitions, e.Execution)
+	}
+	fused, err := s.Job("j", "u", 2, model.ExecutionFused)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A file has room for 8 row groups: a piece is one. With less room it is an eighth of a file.
+	if got, want := fused.Conf.PieceRows, 8*j.Conf.PieceRows; got < want || got > want+8 {
+		t.Errorf("pieces of %d rows fused, %d staged", got, j.Conf.PieceRows)
+	}
+	s.Spec.TargetFileSize /= 2
+	if j, err = s.Job("j", "u", 2, model.ExecutionStaged); err != nil {
+		t.Fatal(err)
+	}
+	if fused, err = s.Job("j", "u", 2, model.ExecutionFused); err != nil || fused.Conf.PieceRows != j.Conf.PieceRows {
+		t.Errorf("pieces of %d rows fused, %d staged, %v", fused.Conf.PieceRows, j.Conf.PieceRows, err)
 	}
 }
 

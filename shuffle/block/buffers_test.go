@@ -39,7 +39,7 @@ func TestBuffersAreAsLargeAsAskedFor(t *testing.T) {
 				t.Errorf("%d bytes: %d of %d", n, len(b), cap(b))
 			}
 			putBuffer(append(b, 1, 2, 3))
-			putBuffer(make([]byte, n+1)[:1:n/2]) // of no class: dropped
+			putBuffer(make([]byte, n+1)[: 1 : n/2]) // of no class: dropped
 		}
 	}
 }

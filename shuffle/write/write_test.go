@@ -152,6 +152,31 @@ func TestReportAddsUp(t *testing.T) {
 	}
 }
 
+func TestFullRowGroupsAreWrittenWhileMappingGoesOn(t *testing.T) {
+	c := landing(t, 40_000, 8, 50)
+	c.RunRows, c.Conf.PieceRows = 5_000, 100
+	c.Conf.StagingDir, c.Conf.TargetFileBytes, c.Conf.RowGroupBytes = t.TempDir(), 400<<10, 50<<10
+	c.MemoryBytes = 256 << 20
+	var read, early int64
+	c.Progress = func(rows, _ int64) { read = rows }
+	c.Written = func(rows, _, _ int64) {
+		if read < 30_000 {
+			early = rows
+		}
+	}
+	c.Threads = 1
+	out, err := Fuse(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if early < 5_000 || out.Spills != 0 || out.Rows != 40_000 || out.InRows != 40_000 || out.Hash.Rows != 40_000 {
+		t.Errorf("%d rows were written early; %+v", early, out)
+	}
+	if _, err := os.Stat(c.Dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("scratch was used: %v", err)
+	}
+}
+
 func TestEmptySplitHasNoSegment(t *testing.T) {
 	c := landing(t, 10, 1, 50)
 	c.Split.Chunks = nil
