@@ -21,7 +21,7 @@ const maxWriting = 64
 // file nor scratch is left. Errors are as those of Run.
 func Fuse(ctx context.Context, c Config) (model.WriteOutput, error) {
 	c.setDefaults()
-	m, err := newMapper(c, 0) // a small chunk may be all that a file gets
+	m, err := newMapper(c, pageRules{minBytes: minFusedPageBytes}) // a small chunk may be all that a file gets
 	if err != nil {
 		return model.WriteOutput{}, err
 	}

@@ -15,7 +15,16 @@ import (
 const (
 	minPageBytes = 4 << 10
 	maxPageBytes = 256 << 10
+	// minFusedPageBytes is twice what the sink takes as it is. Open pages of that size need not all fit
+	// into memory, because what does not is spilled; smaller ones would all be encoded again.
+	minFusedPageBytes = 128 << 10
 )
+
+// pageRules are what a destination asks of pages.
+type pageRules struct {
+	smallBytes int // a chunk below it stays one uncompressed page
+	minBytes   int // what a page has at least before it is closed as full
+}
 
 // What the structs around the bytes take, rounded up: with many small partitions they are a large
 // part of the memory.
@@ -28,6 +37,7 @@ const (
 // pageStore holds the open and the closed chunks of every (partition, leaf).
 type pageStore struct {
 	leaves []*leafPages
+	rules  pageRules
 	// outputs[i] is the output leaf of input leaf i, -1 for none.
 	outputs []int
 	// rows counts what came in since the start, to know what a row takes in memory.
@@ -55,9 +65,8 @@ type leafPart struct {
 	chunks []block.Chunk
 }
 
-// newPageStore makes an empty store. A chunk below smallBytes stays one uncompressed page.
-func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, pieceRows int64, smallBytes int) *pageStore {
-	s := &pageStore{outputs: make([]int, in.NumColumns())}
+func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, pieceRows int64, rules pageRules) *pageStore {
+	s := &pageStore{rules: rules, outputs: make([]int, in.NumColumns())}
 	for i := range s.outputs {
 		s.outputs[i] = -1
 	}
@@ -65,7 +74,7 @@ func newPageStore(in, out *schema.Schema, inputs []int, codec block.Codec, piece
 		s.outputs[input] = i
 		s.leaves = append(s.leaves, &leafPages{
 			cursor: newCursor(in, input), column: out.Column(i), pieceRows: pieceRows,
-			options: block.Options{Codec: codec, SmallBytes: smallBytes, Hint: new(block.Hint)},
+			options: block.Options{Codec: codec, SmallBytes: rules.smallBytes, Hint: new(block.Hint)},
 		})
 	}
 	return s
@@ -82,15 +91,15 @@ func (s *pageStore) begin(partitions, pageBytes int) {
 	}
 }
 
-// pageSize is the largest page with which the open pages of all partitions and leaves fit into
-// memory, when a partition gets bytes[i] in all. Small partitions never fill a page, so with skewed
+// pageSize is the largest page, but at least least, with which the open pages of all partitions and
+// leaves fit into memory, when a partition gets bytes[i] in all. Small partitions never fill a page, so with skewed
 // data it is much larger than memory divided by the number of pages.
 //
 // All leaves count as equally wide. That errs on the safe side: of leaves with the same sum, equal
 // ones fill the most of their pages.
-func pageSize(bytes []int64, leaves int, memory int64) int {
+func pageSize(bytes []int64, leaves int, memory int64, least int) int {
 	page := int64(maxPageBytes)
-	for ; page > minPageBytes; page /= 2 {
+	for ; page > int64(least); page /= 2 {
 		open := int64(0)
 		for _, b := range bytes {
 			open += min(b, page*int64(leaves))

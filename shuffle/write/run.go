@@ -186,7 +186,7 @@ func (m *mapper) pageSize(r *run) int {
 	for i, n := range m.partRows {
 		bytes[i] = int64(float64(n) * perRow)
 	}
-	return pageSize(bytes, len(m.pages.leaves), m.MemoryBytes/2)
+	return pageSize(bytes, len(m.pages.leaves), m.MemoryBytes/2, m.pages.rules.minBytes)
 }
 
 // progress returns a function that reports one more leaf of the run as done.

@@ -98,7 +98,7 @@ func (c *Config) setDefaults() {
 // of the attempt is left. Errors about the input are *model.Failure of ReasonInput that name the file.
 func Run(ctx context.Context, c Config) (model.MapOutput, error) {
 	c.setDefaults()
-	m, err := newMapper(c, block.DefaultSmallBytes)
+	m, err := newMapper(c, pageRules{smallBytes: block.DefaultSmallBytes, minBytes: minPageBytes})
 	if err != nil {
 		return model.MapOutput{}, err
 	}
@@ -145,7 +145,7 @@ type mapper struct {
 	inRows, inBytes int64
 }
 
-func newMapper(c Config, smallBytes int) (*mapper, error) {
+func newMapper(c Config, rules pageRules) (*mapper, error) {
 	in, kv, err := parquet.DecodeSchema(c.Conf.InputSchema)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func newMapper(c Config, smallBytes int) (*mapper, error) {
 		Config: c, out: out, keyValue: parquet.OutputKeyValue(kv, len(c.Conf.Partitioning.PartitionBy) > 0),
 		input:  &input{fs: c.FS, schema: in, chunks: c.Split.Chunks},
 		assign: assign,
-		pages:  newPageStore(in, out, outLeaves, codec, c.Conf.PieceRows, smallBytes),
+		pages:  newPageStore(in, out, outLeaves, codec, c.Conf.PieceRows, rules),
 	}
 	if m.hash, err = newHasher(in, m.pages.outputs); err != nil {
 		return nil, err

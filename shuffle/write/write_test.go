@@ -228,14 +228,16 @@ func TestPageSize(t *testing.T) {
 		name   string
 		bytes  []int64
 		memory int64
+		least  int
 		want   int
 	}{
-		{"a few partitions get the largest pages", many[:3], 64 << 20, 256 << 10},
-		{"memory divided by the open pages", many, 640 << 20, 64 << 10},
-		{"never below the smallest", many, 1, 4 << 10},
-		{"small partitions do not fill their pages", append(make([]int64, 100_000), 1<<30), 3 << 20, 256 << 10},
+		{"a few partitions get the largest pages", many[:3], 64 << 20, minPageBytes, 256 << 10},
+		{"memory divided by the open pages", many, 640 << 20, minPageBytes, 64 << 10},
+		{"never below the smallest", many, 1, minPageBytes, 4 << 10},
+		{"nor below what the destination asks for", many, 1, minFusedPageBytes, 128 << 10},
+		{"small partitions do not fill their pages", append(make([]int64, 100_000), 1<<30), 3 << 20, minPageBytes, 256 << 10},
 	} {
-		if got := pageSize(c.bytes, 10, c.memory); got != c.want {
+		if got := pageSize(c.bytes, 10, c.memory, c.least); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}
