@@ -31,7 +31,7 @@ func Fuse(ctx context.Context, c Config) (model.WriteOutput, error) {
 	if err != nil {
 		return model.WriteOutput{}, err
 	}
-	d := &fused{mapper: m, sealer: m.newSealer(), w: w, writing: map[uint32]*sink.Partition{}, spilled: map[uint32]bool{}}
+	d := &fused{mapper: m, sealer: m.newSealer(), w: w, writing: map[uint32]*sink.Partition{}, spilled: map[uint32]int64{}}
 	if err := m.run(ctx, d); err != nil {
 		return model.WriteOutput{}, err
 	}
@@ -55,7 +55,7 @@ type fused struct {
 	sealer
 	w        *sink.Writer
 	writing  map[uint32]*sink.Partition // whose first row group was handed over
-	spilled  map[uint32]bool
+	spilled  map[uint32]int64           // the memory that it took, by partition
 	spills   int
 	counters model.FetchCounters // of what was read back
 }
@@ -76,7 +76,7 @@ func (d *fused) handOver(ctx context.Context) error {
 	for _, id := range d.pages.partitions() {
 		p := d.writing[id]
 		switch {
-		case d.spilled[id] || !d.fills(id, 0, p):
+		case d.spilled[id] > 0 || !d.fills(id, 0, p):
 			continue
 		case p == nil && len(d.writing) == maxWriting:
 			continue
@@ -86,7 +86,7 @@ func (d *fused) handOver(ctx context.Context) error {
 		ready = append(ready, id)
 	}
 	taken := make([]int, len(ready))
-	err := parallel.Each(ctx, d.writers(), len(ready), func(i int) error {
+	err := parallel.Each(ctx, d.writers(ready), len(ready), func(i int) error {
 		id := ready[i]
 		p := d.writing[id]
 		for n := d.pages.numPieces(id); taken[i] < n && (p.Bytes() > 0 || d.fills(id, taken[i], p)); taken[i]++ {
@@ -158,7 +158,7 @@ func (d *fused) spill(ctx context.Context) error {
 	for _, id := range d.pages.partitions() {
 		c := candidate{id: id, class: 1, bytes: d.pages.memory(id)}
 		switch {
-		case d.spilled[id]:
+		case d.spilled[id] > 0:
 			c.class = 0
 		case d.writing[id] != nil:
 			c.class = 2
@@ -176,7 +176,7 @@ func (d *fused) spill(ctx context.Context) error {
 		}
 		held -= c.bytes
 		ids = append(ids, c.id)
-		d.spilled[c.id] = true
+		d.spilled[c.id] += c.bytes
 	}
 	if len(ids) == 0 {
 		return nil
@@ -185,11 +185,18 @@ func (d *fused) spill(ctx context.Context) error {
 	return d.sealAll(ctx, d.mapper, ids)
 }
 
-// writers is how many files are assembled at once: each may take a row group of finished pages and as
-// much again of open ones, beside what the page store holds.
-func (d *fused) writers() int {
+// writers is how many of some partitions are assembled at once: each may take a row group of finished
+// pages and as much again of open ones, beside what the page store holds.
+func (d *fused) writers(ids []uint32) int {
+	each := int64(1)
+	for _, id := range ids {
+		each = max(each, d.spilled[id]+d.pages.memory(id))
+	}
+	if d.Conf.RowGroupBytes > 0 {
+		each = min(each, d.Conf.RowGroupBytes)
+	}
 	room := max(d.MemoryBytes-d.pages.bytes(), 0)
-	return int(min(int64(d.Threads), max(room/(2*max(d.Conf.RowGroupBytes, 1)), 1)))
+	return int(min(int64(d.Threads), max(room/(2*each), 1)))
 }
 
 // finish completes every partition, in the order of their keys. Scratch is removed before the output
@@ -207,7 +214,7 @@ func (d *fused) finish(ctx context.Context) (err error) {
 		if err = d.pages.finish(ctx, d.Threads, group); err != nil {
 			break
 		}
-		err = parallel.Each(ctx, d.writers(), len(group), func(i int) error { return d.complete(ctx, group[i], back) })
+		err = parallel.Each(ctx, d.writers(group), len(group), func(i int) error { return d.complete(ctx, group[i], back) })
 		for _, id := range group {
 			d.pages.drop(id, d.pages.numPieces(id), true)
 		}
@@ -252,7 +259,7 @@ func (d *fused) complete(ctx context.Context, id uint32, back *spills) error {
 	if p == nil {
 		p = d.w.Partition(d.assign.Key(id))
 	}
-	if d.spilled[id] {
+	if d.spilled[id] > 0 {
 		if err := back.each(ctx, d.assign.Key(id), p.Append); err != nil {
 			return err
 		}
