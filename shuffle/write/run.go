@@ -1,8 +1,10 @@
 package write
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/sluice-engine/sluice/dataset/contenthash"
@@ -132,8 +134,9 @@ func (m *mapper) groupRows(r *run, e extent) error {
 func (m *mapper) gather(ctx context.Context, r *run) error {
 	m.pages.begin(m.assign.NumKeys(), m.pageSize(r))
 	progress := m.progress(r)
-	err := parallel.Each(ctx, m.Threads, len(m.pages.leaves), func(i int) error {
-		l := m.pages.leaves[i]
+	leaves := m.heaviestFirst(r)
+	err := parallel.Each(ctx, m.Threads, len(leaves), func(i int) error {
+		l := leaves[i]
 		for k := range r.batches {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
@@ -166,6 +169,22 @@ func (m *mapper) gather(ctx context.Context, r *run) error {
 	m.inBytes += r.bytes
 	m.pages.rows += r.rows
 	return nil
+}
+
+// heaviestFirst orders the leaves by their bytes in the run's row groups: a heavy leaf that begins last
+// would leave the other threads idle. What is written does not depend on the order.
+func (m *mapper) heaviestFirst(r *run) []*leafPages {
+	bytes := make(map[*leafPages]int64, len(m.pages.leaves))
+	for i := range r.batches {
+		e := &r.batches[i].extent
+		chunks := e.group.file.RowGroup(e.group.index).Leaves
+		for _, l := range m.pages.leaves {
+			bytes[l] += share(chunks[l.cursor.leaf].Uncompressed, int64(e.rows), e.group.rows)
+		}
+	}
+	leaves := slices.Clone(m.pages.leaves)
+	slices.SortStableFunc(leaves, func(a, b *leafPages) int { return cmp.Compare(bytes[b], bytes[a]) })
+	return leaves
 }
 
 // pageSize chooses the pages of chunks opened in this run, from what the partitions have got so far
