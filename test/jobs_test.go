@@ -39,7 +39,7 @@ func TestSecondJobOnOneOutputIsAConflict(t *testing.T) {
 	in := events(t, eventRows, eventFiles)
 	j := newJob(t)
 	first := start(t, commandDeadline, j.arguments(in, "--partition-by", "type")...)
-	waitForMapOutput(t, first, j)
+	waitForWork(t, first, j, "fused")
 
 	second := newJob(t)
 	for _, mode := range []string{"error", "overwrite"} {

@@ -109,7 +109,7 @@ func TestAFileThatArrivesDuringAnOverwriteIsNotLost(t *testing.T) {
 	before := contents(t, j.out)
 
 	p := start(t, commandDeadline, j.arguments(events(t, eventRows, eventFiles), "--partition-by", "type", "--mode", "overwrite")...)
-	waitForMapOutput(t, p, j)
+	waitForWork(t, p, j, "fused")
 	late := filepath.Join(j.out, "late.parquet")
 	if err := os.WriteFile(late, []byte("arrived late"), 0o666); err != nil {
 		t.Fatal(err)
@@ -129,18 +129,26 @@ func TestAFileThatArrivesDuringAnOverwriteIsNotLost(t *testing.T) {
 	}
 }
 
-// waitForMapOutput waits until a job in one process has a first map output, so its plan is made.
-func waitForMapOutput(t *testing.T, p *process, j job) {
+// waitForWork waits until a job in one process is at work: it is planned, and holds its claim. With staged
+// execution it waits for the first map output as well.
+func waitForWork(t *testing.T, p *process, j job, execution string) {
 	t.Helper()
-	waitFor(t, "a map output of the job", stateDeadline, func() (bool, string) {
+	sign, below := "/share-token.tmp", filepath.Dir(j.out)
+	if execution == "staged" {
+		sign, below = ".index", j.temp
+	}
+	waitFor(t, "a file *"+sign, stateDeadline, func() (bool, string) {
 		if !p.running() {
 			t.Fatalf("the job ended too early\n%s", p.wait())
 		}
-		for name := range tree(t, j.temp) {
-			if strings.HasSuffix(name, ".index") {
+		for name := range tree(t, below) {
+			if strings.HasSuffix(name, sign) {
 				return true, ""
 			}
 		}
-		return false, "none in " + j.temp
+		return false, "none in " + below
 	})
 }
+
+// executions are how a job in one process can run.
+var executions = []string{"fused", "staged"}
