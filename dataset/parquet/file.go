@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/schema"
@@ -22,6 +23,7 @@ type File struct {
 	dataEnd int64 // where the footer begins: no column chunk reaches beyond
 	md      *metadata.FileMetaData
 	groups  []RowGroup
+	alloc   memory.Allocator // of arrow-go's page buffers; a leak test counts them
 }
 
 // RowGroup is what the footer says of one row group.
@@ -77,7 +79,7 @@ func open(fsys vfs.FS, path string) (_ *File, err error) {
 	if st.IsDir() {
 		return nil, fmt.Errorf("%w: it is a directory", errNotParquet)
 	}
-	f := &File{name: path, file: file, size: st.Size(), modTime: st.ModTime().UnixNano()}
+	f := &File{alloc: pooled{}, name: path, file: file, size: st.Size(), modTime: st.ModTime().UnixNano()}
 	footer, err := f.readFooter()
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func (r *LeafReader) open() (err error) {
 	if r.src, err = newChunkSource(r.file, r.rg, r.leaf); err != nil {
 		return err
 	}
-	props := arrowparquet.NewReaderProperties(pooled{})
+	props := arrowparquet.NewReaderProperties(r.file.alloc)
 	props.BufferedStreamEnabled = true // the source buffers; arrow-go must not read the chunk at once
 	props.BufferSize = 16 << 10        // what it looks ahead for a page header
 	props.MaxCompressedPageSize = max(r.src.end-r.src.start, 1)
