@@ -166,7 +166,7 @@ func TestStuckPublishKeepsItsRecord(t *testing.T) {
 			out += e.command("step-failed j1 "+c.fail+" io") + e.command("until-deadline")
 		}
 		j, _ := e.core.Job("j1")
-		if j.State != model.JobFailed || !strings.Contains(j.Failure.Message, c.want) || !strings.Contains(j.Failure.Message, "sluice gc /out") {
+		if j.State != model.JobFailed || !strings.Contains(j.Failure.Message, c.want) || !strings.Contains(j.Failure.Message, "writes to /out finishes it") {
 			t.Errorf("%s: job %s: %+v", c.fail, j.State, j.Failure)
 		}
 		if strings.Contains(out, "publish j1: cleanup") {

@@ -34,7 +34,7 @@ func (c *Core) carryOut(j *job) {
 }
 
 // endStuck ends a job whose publish can be neither finished nor undone for now. Its record stays, so that the
-// next job that starts there, or gc, does it.
+// next job that starts there does it.
 func (c *Core) endStuck(j *job, s commit.Step) {
 	f := j.pubFailure
 	text := "the new data is committed, but the old files could not be removed"
@@ -42,7 +42,7 @@ func (c *Core) endStuck(j *job, s commit.Step) {
 		text = fmt.Sprintf("%s; and the files with final names could not be removed again", j.stopping.Failure.Message)
 	}
 	c.end(j, model.JobFailed, &model.Failure{Reason: f.Reason,
-		Message: fmt.Sprintf("%s: %s: mend that, then run `sluice gc %s`", text, f.Message, j.conf.Out)})
+		Message: fmt.Sprintf("%s: %s: mend that; the next job that writes to %s finishes it", text, f.Message, j.conf.Out)})
 }
 
 func (c *Core) end(j *job, state model.JobState, f *model.Failure) {
