@@ -98,6 +98,7 @@ func (e *Executor) finish(id model.AttemptID, res Result, err error) {
 	delete(e.running, id)
 	if !revoked {
 		e.reports[id] = ev
+		e.unsent = append(e.unsent, ev)
 		if res.Map != nil && err == nil {
 			e.outputs[id] = *res.Map
 		}
@@ -109,10 +110,8 @@ func (e *Executor) finish(id model.AttemptID, res Result, err error) {
 		}
 		return
 	}
-	// Without room the report is not lost: it is in reports, and the next session sends it again.
 	select {
-	case e.outbox <- ev:
+	case e.wake <- struct{}{}:
 	default:
-		e.c.Log.Warn("too many reports wait for the coordinator", "attempt", id.String())
 	}
 }

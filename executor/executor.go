@@ -31,7 +31,10 @@ type Executor struct {
 	// forgotten are jobs that ended: nothing of them is kept or reported any more.
 	forgotten map[model.JobID]bool
 
-	outbox   chan core.Event // what waits to be sent; closed never
+	// unsent are the reports that wait to be sent, no more than there are reports.
+	unsent []core.Event
+
+	wake     chan struct{} // capacity 1: there may be something unsent
 	attempts sync.WaitGroup
 }
 
@@ -52,7 +55,7 @@ func New(c Config) (*Executor, error) {
 		outputs:   map[model.AttemptID]model.MapOutput{},
 		reports:   map[model.AttemptID]core.Event{},
 		forgotten: map[model.JobID]bool{},
-		outbox:    make(chan core.Event, 256),
+		wake:      make(chan struct{}, 1),
 	}, nil
 }
 
@@ -207,34 +210,41 @@ func (e *Executor) registered(r core.Registered) {
 	e.c.Log.Info("registered", "incarnation", r.Incarnation.String(), "lease", r.Lease)
 }
 
-// send passes reports and heartbeats on until the session ends.
+// send passes reports and heartbeats on until the session ends. A new session begins with every report
+// of a running job.
 func (e *Executor) send(ctx context.Context, s Session, r core.Registered) error {
 	e.mu.Lock()
-	again := make([]core.Event, 0, len(e.reports))
+	e.unsent = e.unsent[:0]
 	for _, ev := range e.reports {
-		again = append(again, ev)
+		e.unsent = append(e.unsent, ev)
 	}
 	e.mu.Unlock()
-	for _, ev := range again {
-		if err := s.Send(stamp(ev, r.Incarnation)); err != nil {
-			return err
-		}
-	}
 	beat := time.NewTicker(max(min(r.Lease/3, time.Second), 10*time.Millisecond))
 	defer beat.Stop()
 	for {
-		var ev core.Event
+		for _, ev := range e.takeUnsent() {
+			if err := s.Send(stamp(ev, r.Incarnation)); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case ev = <-e.outbox:
+		case <-e.wake:
 		case <-beat.C:
-			ev = e.heartbeat()
-		}
-		if err := s.Send(stamp(ev, r.Incarnation)); err != nil {
-			return err
+			if err := s.Send(stamp(e.heartbeat(), r.Incarnation)); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+func (e *Executor) takeUnsent() []core.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	unsent := e.unsent
+	e.unsent = nil
+	return unsent
 }
 
 func (e *Executor) heartbeat() core.Heartbeat {
@@ -277,7 +287,7 @@ func (e *Executor) handle(ctx context.Context, m core.Message) error {
 	case core.Revoke:
 		e.revoke(m.Attempt)
 	case core.ForgetJob:
-		return e.forget(m.Job)
+		e.forget(m.Job)
 	case core.Refused:
 		e.mu.Lock()
 		e.incarnation = 0
@@ -308,7 +318,7 @@ func (e *Executor) removeOutput(out model.MapOutput) {
 }
 
 // forget drops everything of a job that ended.
-func (e *Executor) forget(job model.JobID) error {
+func (e *Executor) forget(job model.JobID) {
 	e.mu.Lock()
 	e.forgotten[job] = true
 	for id, a := range e.running {
@@ -331,7 +341,6 @@ func (e *Executor) forget(job model.JobID) error {
 	if err := e.c.FS.RemoveAll(e.jobDir(job)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		e.c.Log.Warn("removing a job's scratch", "job", job, "error", err)
 	}
-	return nil
 }
 
 func (e *Executor) jobDir(job model.JobID) string { return filepath.Join(e.c.Dir, string(job)) }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -41,11 +42,17 @@ func (f *fakeSession) Send(e core.Event) error {
 	}
 }
 
+// Recv delivers what was sent before the end, as real sessions do.
 func (f *fakeSession) Recv() (core.Message, error) {
 	select {
 	case m := <-f.down:
 		return m, nil
 	case <-f.end:
+	}
+	select {
+	case m := <-f.down:
+		return m, nil
+	default:
 		return nil, io.EOF
 	}
 }
@@ -195,6 +202,34 @@ func TestReportsSurviveALostSession(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(r.dir, "j")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("scratch of a forgotten job is left: %v", err)
+	}
+}
+
+func TestNoReportIsLostWhileTheCoordinatorDoesNotRead(t *testing.T) {
+	const tasks = 1000 // far more than a session takes before somebody reads
+	r := start(t)
+	s, _ := r.register(1)
+	for i := range tasks {
+		s.down <- assign(i, model.TaskMap)
+	}
+	close(r.release)
+	deadline := time.Now().Add(20 * time.Second)
+	for i := 0; i < tasks; { // until all have finished, and nobody has read a report
+		if _, finished := r.ex.Segments(attemptOf(i)); finished {
+			i++
+		} else if time.Now().After(deadline) {
+			t.Fatalf("task %d did not finish", i)
+		} else {
+			runtime.Gosched()
+		}
+	}
+	seen := map[model.AttemptID]bool{}
+	for len(seen) < tasks {
+		f, ok := r.report(s).(core.MapFinished)
+		if !ok {
+			t.Fatal("no report")
+		}
+		seen[f.Output.Attempt] = true
 	}
 }
 
