@@ -68,7 +68,7 @@ func RunCoordinator(ctx context.Context, o CoordinatorOptions) (err error) {
 
 func serveCoordinator(ctx context.Context, o CoordinatorOptions, lis net.Listener, co *coordinator.Coordinator, members *membership.Members, cluster string) error {
 	srv := transport.NewServer(transport.ServerOptions{Token: o.Token, Log: o.Logger})
-	b := backend{Coordinator: co, discovery: transport.Discovery{ClusterID: cluster, GossipAddr: discoverable(members.Addr()), Version: version.Version}}
+	b := backend{Coordinator: co, discovery: transport.Discovery{ClusterID: cluster, GossipAddr: members.Addr(), Version: version.Version}}
 	transport.RegisterSessions(srv, b)
 	transport.RegisterJobs(srv, co)
 	health := transport.RegisterHealth(srv)

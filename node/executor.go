@@ -160,7 +160,7 @@ func (f *finder) open(ctx context.Context) (executor.Session, error) {
 		}
 		if !f.joined {
 			// Without gossip an executor works; it only learns of a new leader later.
-			if err := joinGossip(ctx, f.members, d); err != nil {
+			if err := f.members.Join(d.GossipAddr); err != nil {
 				f.o.Logger.Warn("gossip", "error", err)
 			} else {
 				f.joined = true

@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/sluice-engine/sluice/internal/membership"
-	"github.com/sluice-engine/sluice/internal/transport"
 )
 
 // gossipConfig says how a process gossips: where it listens for gRPC, on a port of its own.
@@ -90,12 +89,4 @@ func ownIP() net.IP {
 		}
 	}
 	return net.IPv4(127, 0, 0, 1)
-}
-
-// discoverable is what Discover tells of a gossip address; loopback stays loopback.
-func discoverable(addr string) string { return addr }
-
-// joinGossip asks the coordinator where gossip is and joins it.
-func joinGossip(ctx context.Context, m *membership.Members, d transport.Discovery) error {
-	return m.Join(d.GossipAddr)
 }

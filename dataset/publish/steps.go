@@ -128,6 +128,9 @@ func (l layout) rename(ctx context.Context, a core.PublishArgs) error {
 }
 
 func (l layout) refuseLateFiles(old []plan.OldFile) error {
+	if !l.swaps() {
+		return nil // our own renamed files lie there too when the step is repeated; step 5 deletes by name only
+	}
 	now, err := listFiles(l.fs, l.out)
 	if err != nil {
 		return err
@@ -135,9 +138,6 @@ func (l layout) refuseLateFiles(old []plan.OldFile) error {
 	known := make(map[string]plan.OldFile, len(old))
 	for _, f := range old {
 		known[f.Path] = f
-	}
-	if !l.swaps() {
-		return nil // our own renamed files lie there too when the step is repeated; step 5 deletes by name only
 	}
 	for _, f := range now {
 		if known[f.Path] != f {
